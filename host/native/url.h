@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 enum {
-    AQ_URL_PORT = 7475,          /* of acequia:// when none is named */
-    AQ_URL_SIZE = 3 * 4096 + 512 /* room for any printed URL */
+    AQ_URL_PORT = 7475,                    /* of acequia:// when none is named */
+    AQ_URL_SIZE = 3 * 4096 + 3 * 256 + 128 /* room for any printed URL */
 };
 
 typedef struct aq_url {
