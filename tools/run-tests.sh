@@ -1,0 +1,111 @@
+#!/bin/sh
+# run-tests.sh [GROUP…]: runs the tests, all groups if none is named; shows the output of
+# what failed; the last line is `N passed, N failed`. Each runner ends with such a line of
+# its own; one that does not, or that ends with an error and blames no test, counts as a
+# failure. See docs/TESTING.md.
+#   tidy   the layer rules and other rules about the tree itself
+#   unit   tests/unit, native
+#   sim    the simulator: a fixed list of seeds
+#   wasm   tests/unit as WASM in Node
+#   e2e    tests/e2e: the program as a person uses it
+#   asan   unit and sim once more under ASan and UBSan, and e2e with such a program
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+build=${BUILD:-build}
+groups=${*:-tidy unit sim wasm e2e asan}
+mkdir -p "$build"
+log=$build/test-log
+counts=$build/test-counts
+passed=0
+failed=0
+rm -f "$counts"
+
+# run NAME SECONDS COMMAND…: runs one runner and adds up its counts.
+run() {
+    name=$1 limit=$2
+    shift 2
+    began=$(date +%s)
+    timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+    good=${line%% *}
+    bad=${line#*, }
+    bad=${bad%% *}
+    if [ -z "$line" ] || { [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; }; then
+        good=${good:-0}
+        bad=1
+    fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    took=$(($(date +%s) - began))
+    if [ "$bad" -eq 0 ]; then
+        printf 'ok    %-36s %4d passed, %d s\n' "$name" "$good" "$took"
+    else
+        sed 's/^/    /' "$log"
+        [ "$status" -eq 124 ] && echo "    stopped: it took longer than $limit s"
+        printf 'FAIL  %-36s %4d passed, %d failed, exit %d, %d s\n' \
+            "$name" "$good" "$bad" "$status" "$took"
+    fi
+}
+
+# make_or_fail GROUP TARGET: a build that fails is a failed test.
+make_or_fail() {
+    make --no-print-directory BUILD="$build" "$2" >"$log" 2>&1 && return 0
+    tail -n 60 "$log" | sed 's/^/    /'
+    printf 'FAIL  %-36s it does not build (make %s)\n' "$1" "$2"
+    failed=$((failed + 1))
+    return 1
+}
+
+unit_programs() {
+    find "$1/tests" -maxdepth 1 -name 'test_*' -type f -perm -u+x | LC_ALL=C sort
+}
+
+run_units() {
+    for program in $(unit_programs "$1"); do
+        run "$2$(basename "$program")" 120 "$program"
+    done
+}
+
+run_sim() {
+    [ -x "$1/acequia-sim" ] || return 0
+    run "$2sim" 300 "$1/acequia-sim" --seeds "$3"
+}
+
+run_e2e() {
+    for script in tests/e2e/*.sh; do
+        [ -x "$script" ] || continue
+        ACEQUIA=$PWD/$1/acequia run "$2$(basename "$script" .sh)" 300 "$script"
+    done
+}
+
+export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1
+for group in $groups; do
+    case $group in
+    tidy) run tidy 60 tools/tidy.sh ;;
+    unit) make_or_fail unit unit-build && run_units "$build" '' ;;
+    sim) make_or_fail sim all && run_sim "$build" '' 300 ;;
+    wasm)
+        # shellcheck disable=SC2046 # a list of names
+        make_or_fail wasm wasm-build && run wasm 300 node tools/wasm-tests.mjs \
+            $(find "$build/wasm/tests" -name 'test_*.wasm' | LC_ALL=C sort)
+        ;;
+    e2e) make_or_fail e2e all && run_e2e "$build" 'e2e ' ;;
+    asan)
+        make_or_fail asan asan-build && {
+            run_units "$build-asan" 'asan '
+            run_sim "$build-asan" 'asan ' 30
+            run_e2e "$build-asan" 'asan e2e '
+        }
+        ;;
+    *)
+        echo "run-tests.sh: no group is called '$group'" >&2
+        failed=$((failed + 1))
+        ;;
+    esac
+done
+
+echo "$passed passed, $failed failed" | tee "$counts"
+[ "$failed" -eq 0 ]
