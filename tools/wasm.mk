@@ -6,7 +6,7 @@ WASM_LD ?= wasm-ld-19
 WASM_FLAGS = --target=wasm32-unknown-unknown -ffreestanding -std=c11 -O3 -msimd128 \
 	-mbulk-memory -mnontrapping-fptoint -msign-ext -ffunction-sections -fdata-sections \
 	-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wshadow \
-	-Wstrict-prototypes -Wvla -Werror -Iinclude -I. -MMD -MP
+	-Wstrict-prototypes -Wvla -Werror -Iinclude -Iengine -I. -MMD -MP
 WASM_LD_FLAGS = --no-entry --stack-first -z stack-size=131072 --gc-sections --strip-all \
 	--fatal-warnings
 
