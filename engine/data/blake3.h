@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "../../include/acequia.h"
+#include "acequia.h"
 
 void aq_blake3(const void *data, size_t size, aq_hash *out);
 
@@ -32,13 +32,15 @@ void aq_blake3_batch(const aq_blake3_message *messages, size_t count);
  * copied (a copy goes its own way) and kept, but is never sent: its layout is the build's.
  */
 typedef struct aq_blake3_hasher {
-    uint64_t leaf_count;   /* leaves of 1 KiB that are done and stand in `stack` */
-    uint32_t leaf_cv[8];   /* of the leaf under way, after its whole compressed blocks */
-    uint32_t leaf_blocks;  /* blocks of it that are compressed */
-    uint32_t block_size;   /* bytes of `block` in use */
-    uint8_t block[64];     /* not compressed yet: it may be the last */
-    uint32_t stack[54][8]; /* stack[i] holds a subtree of 2^i leaves where leaf_count has
-                              bit i */
+    uint32_t key[8];      /* the IV, for plain hashing */
+    uint32_t mode;        /* flags of every compression */
+    uint32_t leaf_blocks; /* blocks of the leaf under way that are compressed */
+    uint32_t leaf_cv[8];  /* the chaining value after them */
+    uint32_t block_size;  /* bytes of `block` in use */
+    uint8_t block[64];    /* not compressed yet: it may be the last */
+    uint64_t leaf_count;  /* leaves of 1 KiB that are done and stand in `stack` */
+    uint32_t stack[54]
+                  [8]; /* stack[i]: a subtree of 2^i leaves, where leaf_count has bit i */
 } aq_blake3_hasher;
 
 void aq_blake3_init(aq_blake3_hasher *h);

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "../../include/acequia.h"
+#include "acequia.h"
 
 /* Bytes. `*_normal`: before this size a cut needs `*_hard` zero bits of the hash, from it
  * on only `*_easy`: that keeps the sizes even. */
