@@ -1,6 +1,6 @@
 /* cursor.c: see cursor.h. */
-#include "base/cursor.h"
-#include "base/bytes.h"
+#include "engine/base/cursor.h"
+#include "engine/base/bytes.h"
 
 uint8_t aq_reader_byte(aq_reader *r)
 {

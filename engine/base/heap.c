@@ -7,9 +7,9 @@
  * The byte of a unit tells everything that giving back needs, so pieces carry no headers,
  * and a piece that was never given out has never been touched: a host that maps lazily pays
  * only for what was used. Slab units stay with their class. */
-#include "base/heap.h"
-#include "base/assert.h"
-#include "base/bytes.h"
+#include "engine/base/heap.h"
+#include "engine/base/assert.h"
+#include "engine/base/bytes.h"
 
 enum {
     UNIT = 1 << AQ_HEAP_UNIT_BITS,

@@ -1,6 +1,6 @@
 /* map.c: see map.h. */
-#include "base/map.h"
-#include "base/assert.h"
+#include "engine/base/map.h"
+#include "engine/base/assert.h"
 
 static uint32_t place(const aq_map *map, uint64_t key)
 {

@@ -5,7 +5,7 @@
 #ifndef AQ_BASE_MAP_H
 #define AQ_BASE_MAP_H
 
-#include "base/heap.h"
+#include "engine/base/heap.h"
 
 typedef struct aq_map_slot {
     uint64_t key;
