@@ -34,6 +34,8 @@
 #include "engine/base/assert.h"
 #include "engine/base/bytes.h"
 
+#include <stdbool.h>
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "words are loaded as they lie in memory: little-endian only"
 #endif
@@ -161,27 +163,83 @@ static void job_run(const job *j, const uint32_t key[8])
 /* ---- many lanes ------------------------------------------------------------------------
  */
 
-static unsigned lanes_limit; /* 0: none; only tests set it */
+typedef uint32_t four_words __attribute__((vector_size(16)));
+
+#define LANES 4
+#define LANE_NAME(name) name##_4
+#define TARGET
+#if defined(__SSSE3__) || !defined(__x86_64__)
+#define SHUFFLE_ROTATES
+#endif
+#include "engine/data/blake3_lanes.h"
+
+#ifdef __x86_64__
+#define LANES 8
+#define LANE_NAME(name) name##_8
+#define TARGET __attribute__((target("avx2")))
+#define SHUFFLE_ROTATES
+#include "engine/data/blake3_lanes.h"
+
+#define LANES 16
+#define LANE_NAME(name) name##_16
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq")))
+#include "engine/data/blake3_lanes.h"
+#endif
+
+static unsigned lanes_limit = LANES_MAX; /* less only in tests */
 
 static unsigned lanes_get(void)
 {
-    unsigned lanes = 4;
-    if (lanes_limit == 0 || lanes_limit < lanes) {
-        return 1;
+#ifdef __x86_64__
+    if (lanes_limit >= 16 && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+        return 16;
     }
-    return 1;
+    if (lanes_limit >= 8 && __builtin_cpu_supports("avx2")) {
+        return 8;
+    }
+#endif
+    return lanes_limit >= 4 ? 4 : 1;
 }
 
 unsigned aq_blake3_lanes_limit(unsigned lanes)
 {
-    lanes_limit = lanes;
+    lanes_limit = lanes == 0 ? LANES_MAX : lanes;
     return lanes_get();
 }
 
-static void jobs_run(const job *jobs, size_t count, const uint32_t key[8])
+/* `blocks`: whole blocks that every job has; 0: sizes differ. */
+static void lanes_run(unsigned lanes, const job *jobs, size_t count, uint32_t blocks,
+                      const uint32_t key[8])
 {
-    for (size_t i = 0; i < count; i++) {
-        job_run(&jobs[i], key);
+#ifdef __x86_64__
+    if (lanes == 16) {
+        blocks ? run_even_16(jobs, count, blocks, key) : run_ragged_16(jobs, count, key);
+        return;
+    }
+    if (lanes == 8) {
+        blocks ? run_even_8(jobs, count, blocks, key) : run_ragged_8(jobs, count, key);
+        return;
+    }
+#endif
+    AQ_ASSERT(lanes == 4);
+    blocks ? run_even_4(jobs, count, blocks, key) : run_ragged_4(jobs, count, key);
+}
+
+/* Any number of jobs. A lonely one is not worth a kernel. */
+static void jobs_run(const job *jobs, size_t count, uint32_t blocks, const uint32_t key[8])
+{
+    unsigned best = lanes_get();
+    while (count > 0) {
+        unsigned lanes = best == 16 && count <= 8 ? 8 : best;
+        size_t n = count < lanes ? count : lanes;
+        if (n == 1) {
+            job_run(jobs, key);
+        } else {
+            lanes_run(lanes, jobs, n, blocks, key);
+        }
+        jobs += n;
+        count -= n;
     }
 }
 
@@ -211,7 +269,7 @@ static void parents_run(const cv *from, size_t count, cv *to, const uint32_t key
         for (; n < LANES_MAX && done < count; n++, done++) {
             jobs[n] = parent_job(from + 2 * done, mode, to + done);
         }
-        jobs_run(jobs, n, key);
+        jobs_run(jobs, n, 1, key);
     }
 }
 
@@ -250,7 +308,7 @@ static void leaves_run(aq_blake3_hasher *h, const uint8_t *data, size_t count)
             jobs[n] = leaf_job(data + done * LEAF_SIZE, LEAF_SIZE, h->leaf_count + done,
                                h->mode, values + 1 + done);
         }
-        jobs_run(jobs, n, h->key);
+        jobs_run(jobs, n, LEAF_SIZE / BLOCK_SIZE, h->key);
     }
     absorb(h, values, count);
 }
@@ -399,9 +457,136 @@ void aq_blake3_derive_key(const char *context, const void *data, size_t size, aq
 /* ---- many messages ---------------------------------------------------------------------
  */
 
+/* A group of messages whose trees grow side by side: message i has count[i] nodes left on
+ * its level, those from start[i] on. */
+enum {
+    GROUP_MESSAGES = 64,
+    GROUP_NODES = 256,
+    GROUP_MESSAGE_NODES = 32 /* a larger message fills the lanes alone */
+};
+
+typedef struct group {
+    size_t messages;
+    size_t nodes;
+    uint32_t start[GROUP_MESSAGES];
+    uint32_t count[GROUP_MESSAGES];
+    cv level[GROUP_NODES], next[GROUP_NODES];
+    job jobs[LANES_MAX]; /* waiting for company */
+    size_t jobs_count;
+    uint32_t jobs_blocks;
+} group;
+
+static void group_flush(group *g)
+{
+    jobs_run(g->jobs, g->jobs_count, g->jobs_blocks, iv);
+    g->jobs_count = 0;
+}
+
+static void group_job(group *g, job j)
+{
+    g->jobs[g->jobs_count++] = j;
+    if (g->jobs_count == LANES_MAX) {
+        group_flush(g);
+    }
+}
+
+/* Longest first, so that lanes end together. */
+static void tails_sort(job *tails, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        job j = tails[i];
+        size_t k = i;
+        for (; k > 0 && tails[k - 1].size < j.size; k--) {
+            tails[k] = tails[k - 1];
+        }
+        tails[k] = j;
+    }
+}
+
+static void group_leaves(group *g, const aq_blake3_message *messages)
+{
+    job tails[GROUP_MESSAGES];
+    size_t tails_count = 0;
+    g->jobs_blocks = LEAF_SIZE / BLOCK_SIZE;
+    for (size_t i = 0; i < g->messages; i++) {
+        for (uint32_t k = 0; k < g->count[i]; k++) {
+            size_t left = messages[i].size - k * (size_t)LEAF_SIZE;
+            job j = leaf_job(messages[i].data + k * (size_t)LEAF_SIZE,
+                             left < LEAF_SIZE ? left : LEAF_SIZE, k, 0,
+                             &g->level[g->start[i] + k]);
+            if (g->count[i] == 1) {
+                j.last |= ROOT;
+            }
+            if (j.size == LEAF_SIZE) {
+                group_job(g, j);
+            } else {
+                tails[tails_count++] = j;
+            }
+        }
+    }
+    group_flush(g);
+    tails_sort(tails, tails_count);
+    jobs_run(tails, tails_count, 0, iv);
+}
+
+/* Puts the next level of every tree into g->next; false when all were roots already. */
+static bool group_parents(group *g)
+{
+    bool any = false;
+    g->jobs_blocks = 1;
+    for (size_t i = 0; i < g->messages; i++) {
+        cv *from = g->level + g->start[i], *to = g->next + g->start[i];
+        uint32_t pairs = g->count[i] / 2;
+        for (uint32_t k = 0; k < pairs; k++) {
+            group_job(g, parent_job(from + 2 * k, g->count[i] == 2 ? ROOT : 0, to + k));
+        }
+        if (g->count[i] % 2 == 1) {
+            to[pairs] = from[2 * pairs];
+        }
+        g->count[i] -= pairs;
+        any |= pairs > 0;
+    }
+    group_flush(g);
+    return any;
+}
+
+static size_t message_nodes(const aq_blake3_message *m)
+{
+    return m->size == 0 ? 1 : (m->size - 1) / LEAF_SIZE + 1;
+}
+
+/* Hashes as many messages as make a group; returns how many. */
+static size_t group_run(const aq_blake3_message *messages, size_t count)
+{
+    group g;
+    g.messages = g.nodes = g.jobs_count = 0;
+    for (; g.messages < count && g.messages < GROUP_MESSAGES; g.messages++) {
+        size_t nodes = message_nodes(&messages[g.messages]);
+        if (nodes > GROUP_MESSAGE_NODES || g.nodes + nodes > GROUP_NODES) {
+            break;
+        }
+        g.start[g.messages] = (uint32_t)g.nodes;
+        g.count[g.messages] = (uint32_t)nodes;
+        g.nodes += nodes;
+    }
+    group_leaves(&g, messages);
+    while (group_parents(&g)) {
+        aq_copy(g.level, g.next, g.nodes * sizeof *g.level);
+    }
+    for (size_t i = 0; i < g.messages; i++) {
+        aq_copy(messages[i].out, &g.level[g.start[i]], sizeof *messages[i].out);
+    }
+    return g.messages;
+}
+
 void aq_blake3_batch(const aq_blake3_message *messages, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        aq_blake3(messages[i].data, messages[i].size, messages[i].out);
+    for (size_t i = 0; i < count;) {
+        if (message_nodes(&messages[i]) > GROUP_MESSAGE_NODES) {
+            aq_blake3(messages[i].data, messages[i].size, messages[i].out);
+            i++;
+        } else {
+            i += group_run(messages + i, count - i);
+        }
     }
 }
