@@ -19,20 +19,23 @@ wasm_test_modules := $(wasm_tests:%.c=$(BUILD)/wasm/%.wasm)
 # no harm.
 $(BUILD)/wasm/exports: include/acequia.h
 	@mkdir -p $(@D)
-	grep -oE '\baq_[a-z0-9_]+\(' $< | tr -d '(' | sort -u \
+	@grep -oE '\baq_[a-z0-9_]+\(' $< | tr -d '(' | sort -u \
 		| sed 's/^/--export-if-defined=/' > $@
 
 $(BUILD)/wasm/engine/wasm.o: WASM_FLAGS += -fno-builtin
 $(BUILD)/wasm/%.o: %.c tools/wasm.mk
 	@mkdir -p $(@D)
-	$(WASM_CC) $(WASM_FLAGS) -c $< -o $@
+	@echo 'WASM_CC $<'
+	@$(WASM_CC) $(WASM_FLAGS) -c $< -o $@
 
 $(BUILD)/acequia.wasm: $(wasm_objects) $(BUILD)/wasm/exports
-	$(WASM_LD) $(WASM_LD_FLAGS) @$(BUILD)/wasm/exports $(wasm_objects) -o $@
-	node tools/wasm-imports.mjs $@
+	@echo 'WASM_LD $@'
+	@$(WASM_LD) $(WASM_LD_FLAGS) @$(BUILD)/wasm/exports $(wasm_objects) -o $@
+	@node tools/wasm-imports.mjs $@
 
 $(BUILD)/wasm/tests/unit/%.wasm: $(BUILD)/wasm/tests/unit/%.o $(wasm_objects)
-	$(WASM_LD) $(WASM_LD_FLAGS) $^ -o $@
+	@echo 'WASM_LD $@'
+	@$(WASM_LD) $(WASM_LD_FLAGS) $^ -o $@
 
 wasm-modules: $(BUILD)/acequia.wasm $(wasm_test_modules)
 
