@@ -1,0 +1,48 @@
+/* core.h: what every part of the engine above the tree shares: memory, ops, time, notes. */
+#ifndef AQ_SWARM_CORE_H
+#define AQ_SWARM_CORE_H
+
+#include "acequia.h"
+#include "engine/base/ops.h"
+#include "engine/base/vector.h"
+#include "engine/data/chunker.h"
+
+typedef struct aq_root {
+    char *name;
+    unsigned rights;
+} aq_root;
+
+struct aq_link;
+struct aq_session;
+
+typedef struct aq_core {
+    aq_heap heap;
+    aq_ops ops;
+    aq_config config;
+    const aq_profile *profile;
+    aq_hash token_key; /* derived from config.token */
+    bool has_token;
+    uint64_t now_ns;
+    int64_t wall_ns;
+    uint64_t deadline_ns; /* the earliest that anybody asked for since the last tick */
+    uint64_t draws;       /* random values drawn so far */
+    AQ_VECTOR(aq_root) roots;
+    struct aq_link *links;
+    struct aq_session *sessions; /* live ones, through next_live */
+    uint32_t sync_count;
+    AQ_VECTOR(aq_note) notes;
+    uint32_t notes_taken;
+    /* Transfer buffers in use, as heap footprints; each role has config.buffer_max. */
+    uint64_t sink_used, source_used;
+} aq_core;
+
+/* 32 random bytes, from the configured seed. */
+void aq_core_random(aq_core *core, uint8_t out[32]);
+/* The engine wants to be ticked at that time at the latest. */
+void aq_core_wake_at(aq_core *core, uint64_t time_ns);
+/* Room for a note, zeroed; NULL when people listen too slowly (an END is never lost). */
+aq_note *aq_core_note(aq_core *core, aq_note_kind kind, uint32_t link);
+/* Copies text, cut to fit. */
+void aq_text_set(char *to, size_t room, const char *text, size_t size);
+
+#endif
