@@ -96,12 +96,10 @@ typedef struct sim_disk {
     size_t row_undo_room;
     uint64_t batch;
     sim_disk_faults faults;
-    /* The world looks on: what became visible, what was displaced, when a READ is half
-     * done. */
+    /* The world looks on: what became visible, when a READ is half done. */
     void *watcher;
     void (*on_visible)(void *watcher, const char *path, const sim_object *object);
     void (*on_half_read)(void *watcher, const char *path);
-    void (*on_displaced)(void *watcher, const char *path, const sim_object *object);
 } sim_disk;
 
 void sim_disk_open(sim_disk *disk, sim_arena *arena, uint64_t seed, const char *concern);

@@ -49,6 +49,9 @@ static void attempt_begin(sim_job *job)
         job->now.dry_run = sim_chance_hit(&world->draw, 150);
         job->now.verify_only = sim_chance_hit(&world->draw, 100);
     }
+    if (!sim_net_is_open(&world->net, job->link)) {
+        job->link = 0;
+    }
     if (job->link != 0 && sim_chance_hit(&world->draw, 300)) {
         job->state = SIM_JOB_DIALS;
         sim_job_dialled(job, job->link);
@@ -228,9 +231,6 @@ static void attempt_end(sim_job *job, aq_status status)
     job->literal += stats.bytes_literal;
     job->state = SIM_JOB_IDLE;
     uint64_t pause = sim_chance_skewed(&world->draw, 3ULL * SIM_S);
-    if (status == AQ_CLOSED || status == AQ_TIMEOUT) {
-        job->link = 0;
-    }
     if (!job->counts) {
         sim_job_plan(job, world->healed ? 10ULL * SIM_S : pause);
         return;
@@ -253,10 +253,6 @@ static void attempt_end(sim_job *job, aq_status status)
 
 void sim_job_note(sim_job *job, const aq_note *note)
 {
-    if (note->kind == AQ_NOTE_LINK_DOWN && note->link == job->link && job->link != 0 &&
-        job->state != SIM_JOB_RUNS) {
-        job->link = 0;
-    }
     if (note->sync != job->sync || job->life != job->client->life) {
         return;
     }

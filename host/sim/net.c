@@ -6,7 +6,7 @@
  */
 #include "net.h"
 
-static sim_link *link_find(sim_net *net, uint32_t id)
+static sim_link *link_find(const sim_net *net, uint32_t id)
 {
     /* Numbers are given in order, from 1. */
     return id >= 1 && id <= net->link_count ? net->links[id - 1] : NULL;
@@ -15,6 +15,12 @@ static sim_link *link_find(sim_net *net, uint32_t id)
 static bool end_is_live(const sim_end *end)
 {
     return end->open && end->node->engine != NULL && end->node->life == end->life;
+}
+
+bool sim_net_is_open(const sim_net *net, uint32_t id)
+{
+    const sim_link *link = link_find(net, id);
+    return link != NULL && end_is_live(&link->end[0]);
 }
 
 static int end_index(const sim_link *link, const sim_node *node)

@@ -64,6 +64,8 @@ struct sim_net {
 void sim_net_dial(sim_net *net, sim_node *client, sim_node *server, uint64_t tag);
 /* The dialling host closes the link; what is under way is lost. */
 void sim_net_close(sim_net *net, uint32_t link);
+/* Does the dialling engine have it still? */
+bool sim_net_is_open(const sim_net *net, uint32_t link);
 void sim_net_pump(sim_net *net, sim_node *node, uint32_t link);
 void sim_net_hangup(sim_net *net, sim_node *node, uint32_t link, aq_status reason);
 void sim_net_node_down(sim_net *net, sim_node *node);

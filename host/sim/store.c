@@ -131,7 +131,7 @@ static aq_status file_open(sim_disk *disk, const aq_item *item, bool from_slot,
         return AQ_CHANGED;
     }
     if ((*file)->type != AQ_TYPE_FILE) {
-        return AQ_CHANGED;
+        return AQ_UNSUPPORTED;
     }
     return fault(disk, disk->faults.read_error) ? AQ_IO : AQ_OK;
 }
@@ -303,13 +303,37 @@ static aq_status move_to(sim_disk *disk, sim_object *object, const char *target)
     return AQ_OK;
 }
 
+/* path + suffix, the last name cut so that it is a possible one. */
+static char *name_join(sim_disk *disk, const char *path, const char *suffix)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    size_t size = strlen(name), room = 255 - strlen(suffix);
+    if (size > room) {
+        for (size = room; ((uint8_t)name[size] & 0xc0) == 0x80; size--) {
+        }
+    }
+    return sim_arena_print(disk->arena, "%.*s%s", (int)(name + size - path), path, suffix);
+}
+
 static void keep_beside(sim_disk *disk, sim_object *object, const aq_item *item)
 {
-    char *beside = sim_arena_print(disk->arena, "%s.displaced-%llx", item->path,
-                                   (unsigned long long)item->slot);
-    (void)move_to(disk, object, beside);
-    if (disk->on_displaced != NULL) {
-        disk->on_displaced(disk->watcher, beside, object);
+    for (unsigned copy = 1;; copy++) {
+        char suffix[60];
+        (void)snprintf(suffix, sizeof suffix, ".displaced-%016llx",
+                       (unsigned long long)item->slot);
+        if (copy > 1) {
+            size_t used = strlen(suffix);
+            (void)snprintf(suffix + used, sizeof suffix - used, ".~%u~", copy);
+        }
+        char *beside = name_join(disk, item->path, suffix);
+        if (sim_disk_get(disk, beside) == NULL) {
+            sim_object *parent, *there;
+            const char *leaf;
+            (void)sim_disk_find(disk, beside, &parent, &leaf, &there);
+            sim_disk_link(disk, parent, leaf, object);
+            return;
+        }
     }
 }
 
@@ -322,7 +346,8 @@ static aq_status publish(sim_disk *disk, aq_item *item)
     if (status != AQ_OK || object == NULL || parent == NULL) {
         return status != AQ_OK ? status : AQ_NOT_FOUND;
     }
-    if (there != NULL && there->type == AQ_TYPE_DIRECTORY) {
+    if (there != NULL &&
+        (there->type == AQ_TYPE_DIRECTORY || there->type == AQ_TYPE_OTHER)) {
         return AQ_EXISTS;
     }
     if (fault(disk, disk->faults.write_error)) {
@@ -349,7 +374,7 @@ static aq_status publish(sim_disk *disk, aq_item *item)
     if (disk->on_visible != NULL) {
         disk->on_visible(disk->watcher, item->path, object);
     }
-    return expected ? AQ_OK : AQ_CHANGED;
+    return there == NULL || expected ? AQ_OK : AQ_CHANGED;
 }
 
 static aq_status remove_item(sim_disk *disk, aq_item *item)
