@@ -126,6 +126,11 @@ static const char *path_join(char *room, size_t size, const char *path, const ch
     return room;
 }
 
+static bool is_backup(const sim_check *check, const char *path, const char *name)
+{
+    return *path == '\0' && check->backup != NULL && strcmp(name, check->backup) == 0;
+}
+
 static bool directory_synced(sim_check *check, const char *path, const sim_object *from,
                              const sim_object *to)
 {
@@ -144,7 +149,7 @@ static bool directory_synced(sim_check *check, const char *path, const sim_objec
     for (size_t i = 0; check->delete_extra && i < to->entry_count; i++) {
         const sim_entry *entry = &to->entries[i];
         if (sim_object_entry(from, entry->name) != NULL ||
-            sim_check_excludes(check, entry->name) ||
+            is_backup(check, path, entry->name) || sim_check_excludes(check, entry->name) ||
             entry->object->type == AQ_TYPE_OTHER) {
             continue;
         }
@@ -213,20 +218,35 @@ void sim_keeps_take(sim_keeps *keeps, sim_arena *arena, const sim_disk *disk)
     keeps_add(keeps, arena, "", disk->root);
 }
 
+static bool holds_content(const sim_object *object, uint64_t content)
+{
+    if (object->type != AQ_TYPE_DIRECTORY && kept_content(object) == content) {
+        return true;
+    }
+    for (size_t i = 0; i < object->entry_count; i++) {
+        if (holds_content(object->entries[i].object, content)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sim_check_kept(sim_check *check, const sim_keeps *keeps, sim_disk *disk)
 {
     for (size_t i = 0; i < keeps->count; i++) {
         const sim_kept *kept = &keeps->items[i];
         bool excluded = sim_check_excludes_path(check, kept->path);
         bool was_sources = sim_ledger_seen(check->ledger, kept->path) != NULL;
-        if (!excluded && (check->delete_extra || was_sources)) {
-            continue;
-        }
         const sim_object *object = sim_disk_get(disk, kept->path);
-        if (object == NULL || object->type != kept->type ||
-            kept_content(object) != kept->content) {
+        bool same = object != NULL && object->type == kept->type &&
+                    kept_content(object) == kept->content;
+        if ((excluded || !(check->delete_extra || was_sources)) && !same) {
             return differ(check, "\"%s\" was not the source's and is gone or changed",
                           kept->path);
+        }
+        if (check->backup != NULL && kept->type != AQ_TYPE_DIRECTORY && !same &&
+            !holds_content(disk->root, kept->content)) {
+            return differ(check, "what \"%s\" was is in no backup", kept->path);
         }
     }
     return true;

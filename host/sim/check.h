@@ -7,8 +7,8 @@
 typedef struct sim_check {
     const sim_ledger *ledger;
     const char *excluded; /* names that end so take no part; NULL: all do */
+    const char *backup;   /* a directory of the destination's root; NULL: none */
     bool delete_extra;
-    bool quick; /* contents of equal size and mtime count as equal */
     char *text; /* out: the first difference */
     size_t text_size;
     uint64_t blocked; /* out: places that a directory in the way keeps as they are */
@@ -23,8 +23,8 @@ bool sim_check_known(sim_check *check, const sim_disk *disk);
 bool sim_check_excludes(const sim_check *check, const char *name);
 bool sim_check_excludes_path(const sim_check *check, const char *path);
 
-/* What was at the destination before, at paths that the source never had, must stay when
- * extras are not deleted. `before` lists path and object. */
+/* What was at the destination before must stay, at paths that the source never had, when
+ * extras are not deleted; with a backup every content must stay somewhere. */
 typedef struct sim_kept {
     const char *path;
     aq_type type;

@@ -151,6 +151,7 @@ static sim_check check_make(const sim_job *job, char *text, size_t size)
     text[0] = '\0';
     return (sim_check){.ledger = &job->world->ledger,
                        .excluded = job->excluded,
+                       .backup = job->backup,
                        .delete_extra = job->options.delete_extra,
                        .text = text,
                        .text_size = size};
@@ -310,6 +311,9 @@ void sim_job_open(sim_job *job, sim_world *world, uint64_t index)
     if (world->trouble[SIM_FILTER]) {
         job->options.filter = "- *.skip\n";
         job->excluded = ".skip";
+    }
+    if (world->trouble[SIM_BACKUP]) {
+        job->options.backup = job->backup = "kept.bak";
     }
     sim_job_plan(job, sim_chance_skewed(draw, SIM_S));
 }

@@ -46,6 +46,7 @@ typedef struct sim_job {
     uint64_t literal;
     sim_keeps keeps;
     const char *excluded;
+    const char *backup;
 } sim_job;
 
 void sim_job_open(sim_job *job, struct sim_world *world, uint64_t index);

@@ -34,6 +34,7 @@
     X(DELETE, "delete", "extras are deleted")                                              \
     X(CHECKSUM, "checksum", "contents are compared")                                       \
     X(FILTER, "filter", "some names are excluded")                                         \
+    X(BACKUP, "backup", "what is replaced or deleted is kept in a directory")              \
     X(DRY, "dry", "dry runs in between")                                                   \
     X(AUTH, "auth", "a token is needed")                                                   \
     X(THIRD, "third", "a second destination")
