@@ -120,6 +120,11 @@ static void arrive_event(void *context, uint64_t a, uint64_t b)
         sim_clock_plan(net->clock, link->stall_to_ns, arrive_event, net, a, b);
         return;
     }
+    if (now < link->end[!from].node->frozen_ns) {
+        sim_clock_plan(net->clock, link->end[!from].node->frozen_ns, arrive_event, net, a,
+                       b);
+        return;
+    }
     link->pipe[from].in_flight -= parcel_now->size;
     deliver(net, link, &link->end[!from], parcel_now->data, parcel_now->size);
     if (end_is_live(&link->end[from])) {
@@ -244,7 +249,8 @@ static sim_link *link_make(sim_net *net, sim_node *client, sim_node *server)
     link->window = 1 + sim_chance_skewed(chance, 1 << 18);
     link->half_open = sim_chance_hit(chance, faults->half_open);
     if (sim_chance_hit(chance, faults->fragment)) {
-        link->fragment = (unsigned)sim_chance_skewed(chance, 1000);
+        link->fragment =
+            sim_chance_hit(chance, 200) ? 1 : (unsigned)sim_chance_skewed(chance, 1000);
     }
     if (sim_chance_hit(chance, faults->stall)) {
         link->stall_from_ns = net->clock->now_ns + sim_chance_skewed(chance, 10ULL * SIM_S);

@@ -204,12 +204,31 @@ static void op_step(sim_node *node, sim_pending *pending)
     pending->step++;
 }
 
+static void thaw_event(void *context, uint64_t a, uint64_t b)
+{
+    sim_node *node = context;
+    (void)a;
+    (void)b;
+    sim_node_crank(node);
+}
+
+void sim_node_freeze(sim_node *node, uint64_t until_ns)
+{
+    sim_trace_event(node->trace, "%s is suspended", node->name);
+    node->frozen_ns = until_ns;
+    sim_clock_plan(node->clock, until_ns, thaw_event, node, 0, 0);
+}
+
 /* a: which of the pending ops, b: its number; stale when that is another one by now. */
 static void op_event(void *context, uint64_t a, uint64_t b)
 {
     sim_node *node = context;
     sim_pending *pending = &node->pending[a];
     if (pending->op == NULL || pending->number != b) {
+        return;
+    }
+    if (node->clock->now_ns < node->frozen_ns) {
+        sim_clock_plan(node->clock, node->frozen_ns, op_event, node, a, b);
         return;
     }
     if (sim_chance_hit(&node->chance, node->crash_op)) {
@@ -283,7 +302,7 @@ static void tick_plan(sim_node *node)
 
 void sim_node_crank(sim_node *node)
 {
-    if (node->engine == NULL) {
+    if (node->engine == NULL || node->clock->now_ns < node->frozen_ns) {
         return;
     }
     uint64_t life = node->life;
@@ -315,6 +334,7 @@ void sim_node_start(sim_node *node)
 {
     node->life++;
     node->tick_ns = UINT64_MAX;
+    node->frozen_ns = 0;
     /* A process' monotonic clock need not start at zero, but its zero is its own. */
     node->started_ns = node->clock->now_ns / 2;
     for (size_t i = 0; i < sizeof node->config.seed; i++) {

@@ -33,9 +33,10 @@ typedef struct sim_node {
     uint32_t root;
     aq_config config;
     unsigned rights;
-    bool read_only; /* an op that changes the tree is a violation */
-    int64_t skew_ns;
-    uint64_t tick_ns; /* the planned tick */
+    bool read_only;     /* an op that changes the tree is a violation */
+    int64_t skew_ns;    /* of the wall clock */
+    uint64_t frozen_ns; /* the process is suspended until then */
+    uint64_t tick_ns;   /* the planned tick */
     uint64_t number;
     sim_pending pending[SIM_OPS_MAX];
     uint64_t memory_peak;
@@ -56,6 +57,8 @@ void sim_node_start(sim_node *node);
 void sim_node_crash(sim_node *node, sim_chance *chance, bool power_loss);
 /* Lets the engine decide and starts what it asks for, until it has nothing to say. */
 void sim_node_crank(sim_node *node);
+/* The process is stopped, as by SIGSTOP: the disk and the network go on without it. */
+void sim_node_freeze(sim_node *node, uint64_t until_ns);
 int64_t sim_node_wall(const sim_node *node);
 
 #endif

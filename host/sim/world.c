@@ -164,6 +164,37 @@ static void crash_event(void *context, uint64_t a, uint64_t b)
 /* ---- troubles that come and go ----
  */
 
+static void suspend_event(void *context, uint64_t a, uint64_t b)
+{
+    sim_world *world = context;
+    sim_node *node = &world->nodes[a];
+    if (node->engine != NULL && !world->healed) {
+        sim_node_freeze(node, world->clock.now_ns + b);
+    }
+}
+
+static void time_event(void *context, uint64_t a, uint64_t b)
+{
+    sim_world *world = context;
+    const int64_t year_ns = 31536000000000000;
+    world->nodes[a].skew_ns = ((int64_t)(b % 21) - 10) * year_ns;
+    sim_trace_event(&world->trace, "the clock of %s jumps", world->nodes[a].name);
+}
+
+static void jumps_plan(sim_world *world, uint64_t node)
+{
+    uint64_t at = sim_chance_below(&world->draw, world->heal_ns);
+    if (world->trouble[SIM_SUSPEND]) {
+        sim_clock_plan(&world->clock, at, suspend_event, world, node,
+                       sim_chance_skewed(&world->draw, 200ULL * SIM_S));
+    }
+    at = sim_chance_below(&world->draw, world->heal_ns);
+    if (world->trouble[SIM_TIME]) {
+        sim_clock_plan(&world->clock, at, time_event, world, node,
+                       sim_chance_next(&world->draw));
+    }
+}
+
 /* a: what (0 the disk is full, 1 the source is gone), b: which node, and on or off. */
 static void window_event(void *context, uint64_t a, uint64_t b)
 {
@@ -254,6 +285,7 @@ static void troubles_plan(sim_world *world)
     for (uint64_t i = 0; i < world->node_count; i++) {
         disk_troubles_draw(world, i);
         world->nodes[i].slow = rate_draw(world, SIM_SLOW, 100);
+        jumps_plan(world, i);
         if (i > 0 && world->trouble[SIM_FULL]) {
             window_plan(world, 0, i);
         }
@@ -285,6 +317,8 @@ static void heal_event(void *context, uint64_t a, uint64_t b)
         node->disk.faults = (sim_disk_faults){0};
         node->slow = 0;
         node->crash_op = 0;
+        node->frozen_ns = 0;
+        sim_node_crank(node);
         start_event(world, i, 0);
     }
     for (uint32_t i = 0; i < world->job_count; i++) {

@@ -29,6 +29,8 @@
     X(SLOW, "slow", "some ops take seconds")                                               \
     X(REORDER, "reorder", "ops overtake each other")                                       \
     X(COPY, "copy", "copying inside the disk is not supported")                            \
+    X(SUSPEND, "suspend", "a program stands still for a while")                            \
+    X(TIME, "time", "clocks jump by years")                                                \
     X(STOP, "stop", "syncs are stopped or paused")                                         \
     X(PUSH, "push", "the source dials")                                                    \
     X(DELETE, "delete", "extras are deleted")                                              \
