@@ -79,12 +79,11 @@ static void link_break(sim_net *net, sim_link *link)
 /* ---- bytes ----
  */
 
-typedef struct parcel {
-    sim_link *link;
-    int from;
+struct sim_parcel {
+    sim_parcel *next;
     size_t size;
     uint8_t data[];
-} parcel;
+};
 
 static void deliver(sim_net *net, sim_link *link, sim_end *to, const uint8_t *data,
                     size_t size)
@@ -105,30 +104,38 @@ static void deliver(sim_net *net, sim_link *link, sim_end *to, const uint8_t *da
     sim_node_crank(to->node);
 }
 
+/* Nothing is delivered before it; 0: now is fine. */
+static uint64_t held_until(const sim_link *link, int to, uint64_t now)
+{
+    uint64_t until = now >= link->stall_from_ns ? link->stall_to_ns : 0;
+    uint64_t frozen = link->end[to].node->frozen_ns;
+    until = frozen > until ? frozen : until;
+    return until > now ? until : 0;
+}
+
+/* a: link, b: from which end. Events only count parcels: the first is always next. */
 static void arrive_event(void *context, uint64_t a, uint64_t b)
 {
     sim_net *net = context;
-    parcel *parcel_now = (parcel *)(uintptr_t)a;
-    (void)b;
-    sim_link *link = parcel_now->link;
-    int from = parcel_now->from;
+    sim_link *link = net->links[a - 1];
+    sim_pipe *pipe = &link->pipe[b];
     if (link->broken) {
         return;
     }
-    uint64_t now = net->clock->now_ns;
-    if (now >= link->stall_from_ns && now < link->stall_to_ns) {
-        sim_clock_plan(net->clock, link->stall_to_ns, arrive_event, net, a, b);
+    uint64_t held = held_until(link, !b, net->clock->now_ns);
+    if (held != 0) {
+        sim_clock_plan(net->clock, held, arrive_event, net, a, b);
         return;
     }
-    if (now < link->end[!from].node->frozen_ns) {
-        sim_clock_plan(net->clock, link->end[!from].node->frozen_ns, arrive_event, net, a,
-                       b);
-        return;
+    sim_parcel *parcel = pipe->first;
+    pipe->first = parcel->next;
+    if (pipe->first == NULL) {
+        pipe->last = NULL;
     }
-    link->pipe[from].in_flight -= parcel_now->size;
-    deliver(net, link, &link->end[!from], parcel_now->data, parcel_now->size);
-    if (end_is_live(&link->end[from])) {
-        sim_net_pump(net, link->end[from].node, link->id);
+    pipe->in_flight -= parcel->size;
+    deliver(net, link, &link->end[!b], parcel->data, parcel->size);
+    if (end_is_live(&link->end[b])) {
+        sim_net_pump(net, link->end[b].node, link->id);
     }
 }
 
@@ -138,10 +145,14 @@ static void send(sim_net *net, sim_link *link, int from, const uint8_t *data, si
     sim_pipe *pipe = &link->pipe[from];
     sim_node *node = link->end[from].node;
     sim_trace_bytes(net->trace, node->name, link->id, data, size);
-    parcel *sent = sim_arena_take(net->arena, sizeof *sent + size);
-    sent->link = link;
-    sent->from = from;
+    sim_parcel *sent = sim_arena_take(net->arena, sizeof *sent + size);
     sent->size = size;
+    if (pipe->last != NULL) {
+        pipe->last->next = sent;
+    } else {
+        pipe->first = sent;
+    }
+    pipe->last = sent;
     memcpy(sent->data, data, size);
     if (pipe->wrong_byte >= pipe->sent && pipe->wrong_byte < pipe->sent + size) {
         sim_trace_event(net->trace, "link %u: byte %llu arrives wrong", link->id,
@@ -155,8 +166,8 @@ static void send(sim_net *net, sim_link *link, int from, const uint8_t *data, si
     pipe->free_ns = start + size * SIM_S / link->bytes_per_s + 1;
     pipe->sent += size;
     pipe->in_flight += size;
-    sim_clock_plan(net->clock, pipe->free_ns + link->delay_ns, arrive_event, net,
-                   (uint64_t)(uintptr_t)sent, 0);
+    sim_clock_plan(net->clock, pipe->free_ns + link->delay_ns, arrive_event, net, link->id,
+                   (uint64_t)from);
     if (pipe->sent >= pipe->cut_byte) {
         link_break(net, link);
     }
@@ -344,6 +355,10 @@ void sim_net_heal(sim_net *net)
 void sim_net_close(sim_net *net, uint32_t id)
 {
     sim_link *link = link_find(net, id);
+    if (sim_chance_hit(&net->chance, 700)) {
+        sim_net_hangup(net, link->end[0].node, id, AQ_CLOSED);
+        return;
+    }
     link->broken = true;
     close_plan(net, link, 0, 0, AQ_CLOSED);
     close_plan(net, link, 1, link->delay_ns, AQ_CLOSED);

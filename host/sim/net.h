@@ -4,12 +4,15 @@
 
 #include "node.h"
 
+typedef struct sim_parcel sim_parcel;
+
 typedef struct sim_pipe {
-    uint64_t sent;       /* bytes so far */
-    uint64_t in_flight;  /* sent and not yet arrived */
-    uint64_t free_ns;    /* when the last byte so far has left */
-    uint64_t cut_byte;   /* the link breaks here; UINT64_MAX: it does not */
-    uint64_t wrong_byte; /* this one arrives changed; UINT64_MAX: none */
+    sim_parcel *first, *last; /* under way */
+    uint64_t sent;            /* bytes so far */
+    uint64_t in_flight;       /* sent and not yet arrived */
+    uint64_t free_ns;         /* when the last byte so far has left */
+    uint64_t cut_byte;        /* the link breaks here; UINT64_MAX: it does not */
+    uint64_t wrong_byte;      /* this one arrives changed; UINT64_MAX: none */
 } sim_pipe;
 
 typedef struct sim_end {
