@@ -48,6 +48,7 @@ static void usage(void)
          "  --trace         print ops, bytes sent and events\n"
          "  --verbose       a line for each seed\n"
          "  --calm          no trouble, only jobs\n"
+         "  --corrupt       links may change bytes, as none over TLS does\n"
          "  --no-NAME       without:");
     for (int i = 0; i < SIM_TROUBLE_COUNT; i++) {
         printf("      %-10s %s\n", trouble_options[i], trouble_texts[i]);
@@ -117,6 +118,9 @@ static void command_read(command *c, char **args)
             c->verbose = true;
         } else if (strcmp(option, "--calm") == 0) {
             c->options.only_calm = true;
+            repeat_add(c, option);
+        } else if (strcmp(option, "--corrupt") == 0) {
+            c->options.corrupt = true;
             repeat_add(c, option);
         } else if (strcmp(option, "--help") == 0) {
             usage();

@@ -54,6 +54,7 @@ typedef struct sim_options {
     uint64_t seed;
     bool without[SIM_TROUBLE_COUNT];
     bool only_calm; /* no trouble at all */
+    bool corrupt;   /* links may change bytes, as none over TLS does */
     bool print;
     uint64_t steps_max;
 } sim_options;
