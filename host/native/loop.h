@@ -48,6 +48,7 @@ typedef struct aq_root_config {
     unsigned rights;  /* AQ_READ, AQ_WRITE: what peers may do */
     bool create;      /* make the directory when it is missing (not its parents) */
     bool writable;    /* it will be written to: by peers, or as the destination here */
+    bool no_fsync;    /* do not wait for the disk: a crash of the machine may lose files */
 } aq_root_config;
 
 /* Opens the folder, its state and its lock. Failures: ROOT, BUSY (the text names the

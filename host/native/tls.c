@@ -148,7 +148,7 @@ aq_tls_trust *aq_tls_trust_open(const char *ca_file, aq_fault *fault)
         return NULL;
     }
     if (!ca_file) {
-        /* None installed is no error here: servers known by their key need none. */
+        /* None installed is no error here, but nobody will be trusted then. */
         (void)gnutls_certificate_set_x509_system_trust(trust);
         return trust;
     }

@@ -34,7 +34,8 @@ typedef enum aq_tls_result {
 /* Which CAs a client trusts: made once, shared by its connections, outlives them. */
 typedef struct gnutls_certificate_credentials_st aq_tls_trust;
 
-/* `ca_file`: PEM, or NULL for the system's. NULL on failure. */
+/* `ca_file`: PEM; NULL for the system's; "" for none, which is enough for servers known by
+ * their fingerprint. NULL on failure. */
 aq_tls_trust *aq_tls_trust_open(const char *ca_file, aq_fault *fault);
 void aq_tls_trust_close(aq_tls_trust *trust);
 
