@@ -175,12 +175,15 @@ static inline aq_status publish_text(const bench *b, const char *path, const cha
                     .size = strlen(text),
                     .mtime_ns = 1000000000,
                     .target = target};
+    if (expect) {
+        item.expect = *expect;
+    }
+    if (stamp) {
+        *stamp = (aq_stamp){0}; /* may be where `expect` was */
+    }
     aq_status status = stage_text(b, item.slot, text);
     if (status != AQ_OK) {
         return status;
-    }
-    if (expect) {
-        item.expect = *expect;
     }
     status = run(b, AQ_OP_PUBLISH, &item);
     if (stamp) {
