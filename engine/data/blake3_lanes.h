@@ -13,6 +13,7 @@ typedef uint32_t LANE_NAME(words) __attribute__((vector_size(4 * LANES)));
 typedef uint8_t LANE_NAME(bytes) __attribute__((vector_size(4 * LANES)));
 #define VECTOR LANE_NAME(words)
 #define BYTES LANE_NAME(bytes)
+#define SETUP LANE_NAME(setup)
 
 /* Byte rotations are one shuffle where the CPU has it (SHUFFLE_ROTATES), else two shifts
  * and an or; AVX-512 has a rotation, which the compiler sees in the shifts. */
@@ -142,14 +143,14 @@ LANE_NAME(compress)(VECTOR h[8], const uint8_t *const at[LANES], size_t offset,
 }
 
 /* What differs between lanes. Lanes that have no job repeat the first one. */
-typedef struct LANE_NAME(setup) {
+typedef struct SETUP {
     const uint8_t *at[LANES];
     VECTOR h[8];
     VECTOR counter_low, counter_high, flags, first, last;
-} LANE_NAME(setup);
+} SETUP;
 
 TARGET static inline __attribute__((always_inline)) void
-LANE_NAME(begin)(LANE_NAME(setup) * s, const job *jobs, size_t count, const uint32_t key[8])
+LANE_NAME(begin)(SETUP *s, const job *jobs, size_t count, const uint32_t key[8])
 {
     for (int i = 0; i < 8; i++) {
         s->h[i] = ALL(key[i]);
@@ -183,7 +184,7 @@ LANE_NAME(end)(const VECTOR h[8], const job *jobs, size_t count)
 TARGET static void LANE_NAME(run_even)(const job *jobs, size_t count, uint32_t blocks,
                                        const uint32_t key[8])
 {
-    LANE_NAME(setup) s;
+    SETUP s;
     VECTOR h[8];
     LANE_NAME(begin)(&s, jobs, count, key);
 #pragma GCC unroll 8
@@ -212,7 +213,7 @@ TARGET static void LANE_NAME(run_even)(const job *jobs, size_t count, uint32_t b
 TARGET static void LANE_NAME(run_ragged)(const job *jobs, size_t count,
                                          const uint32_t key[8])
 {
-    LANE_NAME(setup) s;
+    SETUP s;
     uint8_t tails[LANES][BLOCK_SIZE];
     const uint8_t *at[LANES];
     VECTOR blocks, tail_size;
@@ -268,6 +269,7 @@ TARGET static void LANE_NAME(run_ragged)(const job *jobs, size_t count,
 #undef ROTATE
 #undef ROTATE_16
 #undef ROTATE_8
+#undef SETUP
 #undef SHUFFLE_ROTATES
 #undef TARGET
 #undef TRANSPOSE

@@ -10,14 +10,14 @@
 #include <stdint.h>
 #include "acequia.h"
 
-/* Bytes. `*_normal`: before this size a cut needs `*_hard` zero bits of the hash, from it
- * on only `*_easy`: that keeps the sizes even. */
+/* Sizes in bytes. A cut needs `*_hard` bits below the normal size, `*_easy` bits up to half
+ * of the maximum, `*_late` bits from there on. */
 typedef struct aq_profile {
     uint32_t block_min, block_max;
     uint32_t chunk_min, chunk_max;
     uint32_t block_normal, chunk_normal;
-    uint8_t block_hard, block_easy;
-    uint8_t chunk_hard, chunk_easy;
+    uint8_t block_hard, block_easy, block_late;
+    uint8_t chunk_hard, chunk_easy, chunk_late;
 } aq_profile;
 
 /* Static; an unknown id is a bug. */
@@ -36,5 +36,9 @@ size_t aq_chunker_chunks(const aq_profile *p, const uint8_t *data, size_t size, 
 /* The blocks of one whole chunk; the last end is size. ends_max ≥ size / block_min + 1. */
 size_t aq_chunker_blocks(const aq_profile *p, const uint8_t *data, size_t size,
                          uint32_t *ends, size_t ends_max);
+
+/* For tests: vectors of no more than `lanes` bytes (1, 16 or 32) from now on; 0 undoes it.
+ * Returns what the CPU will really use. Results never depend on it. */
+unsigned aq_chunker_lanes_limit(unsigned lanes);
 
 #endif
