@@ -30,8 +30,7 @@ typedef struct span {
     size_t size;
 } span;
 
-/* ---- characters -------------------------------------------------------------------------
- */
+/* ---- characters ------------------------------------------------------------------- */
 
 /* How many bytes follow this first byte of a character; 0 for ASCII, 4: not a first byte.
  */
@@ -63,9 +62,7 @@ static uint32_t char_next(span text, size_t *at)
     return NOT_UTF8 + p[0];
 }
 
-/* ---- character classes: [a-z], [!abc], [[:digit:]]
- * ---------------------------------------
- */
+/* ---- character classes: [a-z], [!abc], [[:digit:]] -------------------------------- */
 
 static bool in_range(uint32_t c, char low, char high)
 {
@@ -166,9 +163,7 @@ static bool class_read(span pattern, size_t *at, uint32_t c, bool *has)
     return false;
 }
 
-/* ---- the automaton
- * -----------------------------------------------------------------------
- */
+/* ---- the automaton ---------------------------------------------------------------- */
 
 typedef struct state_set {
     uint16_t states[AQ_FILTER_PATTERN_MAX + 1];
@@ -282,9 +277,7 @@ static bool automaton_matches(span pattern, span text, bool anchored)
     return false;
 }
 
-/* ---- one pattern
- * -------------------------------------------------------------------------
- */
+/* ---- one pattern ------------------------------------------------------------------ */
 
 static bool is_special(char c)
 {
@@ -375,9 +368,7 @@ static bool pattern_matches(span pattern, span path, bool is_directory)
     return text_matches(pattern, text, anchored);
 }
 
-/* ---- lines
- * -------------------------------------------------------------------------------
- */
+/* ---- lines ------------------------------------------------------------------------ */
 
 /* The line at `at` without its newline, and where the next one starts. */
 static span line_at(const char *at, const char *end, const char **next)
@@ -478,9 +469,7 @@ static bool patterns_pass(const aq_filter *f, span path, bool is_directory)
     return true;
 }
 
-/* ---- checking the rules
- * ------------------------------------------------------------------
- */
+/* ---- checking the rules ----------------------------------------------------------- */
 
 static bool wildcards_are_valid(span pattern)
 {
@@ -536,9 +525,7 @@ static bool path_line_is_valid(span line)
     return true;
 }
 
-/* ---- the interface
- * -----------------------------------------------------------------------
- */
+/* ---- the interface ---------------------------------------------------------------- */
 
 bool aq_filter_open(aq_filter *filter, const char *rules, const char **bad_line)
 {
