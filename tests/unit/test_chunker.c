@@ -256,7 +256,7 @@ TEST(windows_do_not_matter)
         int before = test_checks_failed;
         uint64_t state = seed * 0x9e3779b97f4a7c15u;
         makers[seed % MAKERS](100000);
-        check_windows(p, 100000 - seed * 7, &state);
+        check_windows(p, 100000 - (size_t)seed * 7, &state);
         if (test_checks_failed != before) {
             TEST_PRINT("seed %d\n", (int)seed);
         }
