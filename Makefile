@@ -42,7 +42,7 @@ bench: all ## measures against rsync and others; writes what docs/BENCHMARKS.md 
 	@bench/all.sh
 
 soak: all ## the simulator over many seeds, for SECONDS
-	@tools/soak.sh $(BUILD)/acequia-sim $(SECONDS)
+	@$(BUILD)/acequia-sim --seeds $$(date +%s)000..$$(date +%s)999999 --seconds $(SECONDS)
 
 fuzz: ## libFuzzer over every tests/fuzz/fuzz_*.c, each for SECONDS
 	$(setup) fuzz

@@ -70,7 +70,7 @@ run_units() {
 
 run_sim() {
     [ -x "$1/acequia-sim" ] || return 0
-    run "$2sim" 300 "$1/acequia-sim" --seeds "$3"
+    run "$2sim" 300 "$1/acequia-sim" --seeds "1..$3"
 }
 
 run_e2e() {

@@ -3,7 +3,8 @@
 # rule is one test; a breach is printed with its place. The last line is `N passed, N failed`.
 #
 #   layers    includes point one way: engine/base <- data <- sync <- swarm <- engine/*.c
-#             <- include/acequia.h <- host/* <- app/*; hosts never include each other
+#             <- include/acequia.h <- host/* <- app/*; hosts never include each other. Hosts
+#             and apps may assert as the engine does, apps may hash and match by its rules
 #   outside   engine/ includes stdint, stddef, stdbool and own files; SIMD headers in data/
 #   bans      engine/ calls no libc, knows no errno and no floating point
 #   sizes     no .c or .h over 800 lines: then there are two nouns in it
@@ -97,6 +98,8 @@ awk 'function layer(file) {
          to = layer($3)
          if ($1 == "include/acequia.h") print $1 ":" $2 ": the public header stands alone"
          if (from == 0 || $3 == "include/acequia.h") next
+         if (from >= 7 && $3 == "engine/base/assert.h") next
+         if (from == 8 && $3 ~ /^engine\/(data\/blake3|sync\/filter)\.h$/) next
          bad = to == 0 || to > from
          if (from >= 7 && to < 7) bad = 1
          if (from >= 7 && to == from && house($1) != house($3)) bad = 1
