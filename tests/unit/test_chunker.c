@@ -54,7 +54,7 @@ static void input_words(size_t size)
 static void input_counters(size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        input[i] = (uint8_t)((i / 16) >> (8 * (i % 8)));
+        input[i] = (uint8_t)(((uint64_t)i / 16) >> (8 * (i % 8)));
     }
 }
 
