@@ -137,16 +137,22 @@ static void down_because(aq_conn *conn, aq_status status, const char *text)
 /* The socket failed or ended: what that means depends on how far it had got. */
 static void down_socket(aq_conn *conn, int error)
 {
-    if (conn->state == CONN_LINGER) {
+    const char *text = error ? strerror(error) : "the other end closed the connection";
+    switch (conn->state) {
+    case CONN_TLS:
+    case CONN_HTTP:
+        text = error ? text : "the other end closed the connection before it said anything";
+        down_because(conn, AQ_CLOSED, text);
+        break;
+    case CONN_OPEN:
+    case CONN_DRAIN:
+        down_because(conn, AQ_CLOSED, text);
+        break;
+    case CONN_LINGER:
         down_because(conn, AQ_OK, "");
-    } else if (conn->state == CONN_TLS || conn->state == CONN_HTTP) {
-        down_because(conn, AQ_CLOSED,
-                     error ? strerror(error)
-                           : "the other end closed the connection before "
-                             "anything was said");
-    } else {
-        down_because(conn, AQ_CLOSED,
-                     error ? strerror(error) : "the other end closed the connection");
+        break;
+    case CONN_DOWN:
+        break;
     }
 }
 
@@ -591,7 +597,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     aq_conn *conn = poll->data;
     if (status < 0) {
-        down_socket(conn, -status);
+        /* An error is pending; what came before it is still to be had. */
+        receive(conn);
+        down_socket(conn, aq_net_connect_result(conn->config.fd));
         return;
     }
     if (!conn->started) {

@@ -107,8 +107,9 @@ static void attempt_failed(aq_dial *dial, int error)
 static void on_writable(uv_poll_t *poll, int status, int events)
 {
     aq_dial *dial = poll->data;
+    (void)status; /* of an error libuv says only that there is one */
     (void)events;
-    int error = status < 0 ? -status : aq_net_connect_result(dial->fd);
+    int error = aq_net_connect_result(dial->fd);
     if (error) {
         attempt_failed(dial, error);
     } else {

@@ -152,6 +152,9 @@ aq_tls_trust *aq_tls_trust_open(const char *ca_file, aq_fault *fault)
         (void)gnutls_certificate_set_x509_system_trust(trust);
         return trust;
     }
+    if (!*ca_file) {
+        return trust;
+    }
     int count = gnutls_certificate_set_x509_trust_file(trust, ca_file, GNUTLS_X509_FMT_PEM);
     if (count <= 0) {
         (void)aq_fault_set(fault, AQ_USAGE, "no CA certificate can be read from %s: %s",
