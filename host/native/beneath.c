@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 enum {
-    AGAIN_MAX = 64,        /* openat2 lost races against renames before it is given up */
-    DESCRIPTOR_WAITS = 200 /* times 5 ms for a descriptor to come free */
+    AGAIN_MAX = 64, /* openat2 lost races against renames before it is given up */
+    WAITS_MAX = 200 /* of 5 ms each */
 };
 
 aq_status aq_status_of_errno(int error)
@@ -144,13 +144,15 @@ bool aq_beneath_is_path(const char *path)
     }
 }
 
-/* True if the call that failed is worth repeating, after a pause where one helps. */
+/* True if the call that failed is worth repeating, after a pause where one helps: until a
+ * descriptor is free, or until whoever holds a lease on the file (Samba) gives it up. */
 static bool may_retry(int error, unsigned *waits)
 {
     if (error == EINTR) {
         return true;
     }
-    if ((error != EMFILE && error != ENFILE) || ++*waits > DESCRIPTOR_WAITS) {
+    bool waiting_helps = error == EMFILE || error == ENFILE || error == EWOULDBLOCK;
+    if (!waiting_helps || ++*waits > WAITS_MAX) {
         return false;
     }
     (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);

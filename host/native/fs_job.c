@@ -54,9 +54,16 @@ void aq_job_begin(aq_job *job, aq_fs *fs, aq_op *op)
 /* ---- the directory at hand -------------------------------------------------------------
  */
 
+/* A removal or a move that a power cut undoes is done again by the next sync; only what was
+ * published has been called safe. */
+static bool is_durable(const aq_job *job)
+{
+    return job->fs->fsync && job->op->kind == AQ_OP_PUBLISH;
+}
+
 static void held_drop(aq_job *job, aq_held *held)
 {
-    if (held->fd >= 0 && held->changed && job->fs->fsync && !job->changed_many) {
+    if (held->fd >= 0 && held->changed && is_durable(job) && !job->changed_many) {
         if (job->changed_count < AQ_SYNC_EACH_MAX) {
             job->changed[job->changed_count++] = held->fd;
             held->fd = -1;
@@ -341,18 +348,26 @@ static void fail_published(aq_job *job)
     }
 }
 
-/* Where syncing everything is not to be had, the directories that did not fit into the list
- * are left to the kernel: their names may be lost by a power cut, nothing else. */
+static void sync_directory(aq_job *job, int fd)
+{
+    /* EBADF: a directory that we may not read; EINVAL: a file system without this. */
+    if (fsync(fd) != 0 && errno != EBADF && errno != EINVAL) {
+        fail_published(job);
+    }
+}
+
+/* Where syncing everything is not to be had, the root stands for the directories that did
+ * not fit into the list: with a journal, which is in order, that makes them durable too. */
 static void sync_changed(aq_job *job)
 {
     if (job->changed_many && aq_fs_sync_all(job->fs) == AQ_OK) {
         return;
     }
     for (unsigned i = 0; i < job->changed_count; i++) {
-        /* EBADF: a directory that we may not read; EINVAL: a file system without this. */
-        if (fsync(job->changed[i]) != 0 && errno != EBADF && errno != EINVAL) {
-            fail_published(job);
-        }
+        sync_directory(job, job->changed[i]);
+    }
+    if (job->changed_many) {
+        sync_directory(job, job->fs->beneath.root);
     }
 }
 

@@ -204,6 +204,36 @@ TEST(publish_of_the_longest_names)
     }
 }
 
+TEST(publish_into_many_directories_waits_for_the_disk)
+{
+    enum { COUNT = 12 };
+    const unsigned without[] = {0, AQ_FS_NO_SYNCFS};
+    for (unsigned w = 0; w < 2; w++) {
+        bench b;
+        char paths[COUNT][16];
+        aq_item items[COUNT];
+        aq_fs_options options = {.writable = true, .fsync = true, .without = without[w]};
+        bench_open(&b, 0);
+        aq_fs_close(b.fs);
+        CHECK_EQ(aq_fs_open(&b.fs, b.root, &options), AQ_OK);
+        for (unsigned i = 0; i < COUNT; i++) {
+            (void)snprintf(paths[i], sizeof paths[i], "d%u/f", i);
+            paths[i][strlen(paths[i]) - 2] = '\0';
+            CHECK_EQ(mkdir(in(&b, paths[i]), 0755), 0);
+            paths[i][strlen(paths[i])] = '/';
+            CHECK_EQ(stage_text(&b, i, "x"), AQ_OK);
+            items[i] = (aq_item){.path = paths[i], .slot = i, .size = 1};
+        }
+        CHECK_EQ(run_items(&b, AQ_OP_PUBLISH, items, 3), AQ_OK);
+        CHECK_EQ(run_items(&b, AQ_OP_PUBLISH, items + 3, COUNT - 3), AQ_OK);
+        for (unsigned i = 0; i < COUNT; i++) {
+            CHECK_EQ(items[i].status, AQ_OK);
+            CHECK_STR(user_read(in(&b, paths[i])), "x");
+        }
+        bench_close(&b);
+    }
+}
+
 /* ---- removing --------------------------------------------------------------------------
  */
 
@@ -710,6 +740,7 @@ TEST_MAIN(TEST_REF(publish_of_something_new), TEST_REF(publish_sets_size_and_per
           TEST_REF(publish_keeps_what_nobody_expected),
           TEST_REF(publish_leaves_directories_and_devices),
           TEST_REF(publish_of_the_longest_names),
+          TEST_REF(publish_into_many_directories_waits_for_the_disk),
           TEST_REF(remove_takes_only_what_was_expected),
           TEST_REF(no_op_follows_a_link_or_leaves_the_root),
           TEST_REF(a_directory_swapped_for_a_link_at_any_moment), TEST_REF(no_edit_is_lost),
