@@ -120,24 +120,14 @@ static inline uint32_t rotate(uint32_t x, int n)
 static void compress(uint32_t h[8], const uint8_t block[BLOCK_SIZE], uint32_t size,
                      uint64_t counter, uint32_t flags)
 {
-    uint32_t m[16];
+    uint32_t m[16], v[16];
     aq_copy(m, block, sizeof m);
-    uint32_t v[16] = {h[0],
-                      h[1],
-                      h[2],
-                      h[3],
-                      h[4],
-                      h[5],
-                      h[6],
-                      h[7],
-                      iv[0],
-                      iv[1],
-                      iv[2],
-                      iv[3],
-                      (uint32_t)counter,
-                      (uint32_t)(counter >> 32),
-                      size,
-                      flags};
+    aq_copy(v, h, 32);
+    aq_copy(v + 8, iv, 16);
+    v[12] = (uint32_t)counter;
+    v[13] = (uint32_t)(counter >> 32);
+    v[14] = size;
+    v[15] = flags;
     ROUNDS(MIX_WORDS, v, m);
     for (int i = 0; i < 8; i++) {
         h[i] = v[i] ^ v[i + 8];
@@ -433,11 +423,6 @@ static void hash(const uint32_t key[8], uint32_t mode, const void *data, size_t 
     aq_blake3_final(&h, out);
 }
 
-void aq_blake3(const void *data, size_t size, aq_hash *out)
-{
-    hash(iv, 0, data, size, out);
-}
-
 void aq_blake3_keyed(const uint8_t key[32], const void *data, size_t size, aq_hash *out)
 {
     cv words;
@@ -577,6 +562,18 @@ static size_t group_run(const aq_blake3_message *messages, size_t count)
         aq_copy(messages[i].out, &g.level[g.start[i]], sizeof *messages[i].out);
     }
     return g.messages;
+}
+
+void aq_blake3(const void *data, size_t size, aq_hash *out)
+{
+    const aq_blake3_message m = {data, size, out};
+    /* A hasher takes the last leaf and the top of the tree alone, which shows when there is
+     * little else; a group knows the end from the start. */
+    if (size > LEAF_SIZE && message_nodes(&m) <= GROUP_MESSAGE_NODES) {
+        group_run(&m, 1);
+    } else {
+        hash(iv, 0, data, size, out);
+    }
 }
 
 void aq_blake3_batch(const aq_blake3_message *messages, size_t count)
