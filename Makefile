@@ -49,7 +49,8 @@ fuzz: ## libFuzzer over every tests/fuzz/fuzz_*.c, each for SECONDS
 	@BUILD=$(BUILD) tools/fuzz.sh $(SECONDS)
 
 install: all ## to PREFIX (default /usr/local), below DESTDIR
-	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	$(setup) install
+	@tools/quiet.sh meson setup --reconfigure $(BUILD) -Dprefix=$(PREFIX)
 	@meson install -C $(BUILD)
 
 clean: ## removes the build directories

@@ -5,6 +5,7 @@
 #   test    what `make test`, `make check` and `make wasm` need besides
 #   bench   the tools that the benchmarks compare with
 #   fuzz    libFuzzer
+#   install the man pages' formatter
 # ACEQUIA_SETUP=skip leaves the machine alone (other distributions, packagers).
 set -eu
 
@@ -13,6 +14,7 @@ native='meson ninja-build gcc libc6-dev pkg-config libuv1-dev libgnutls28-dev li
 test='clang-19 lld-19 nodejs b3sum valgrind clang-format-14 clang-tidy-14 cppcheck git
     openssl procps socat curl'
 bench='b3sum iproute2 openssh-server openssh-client curl procps'
+install='scdoc'
 fuzz='clang-19 libclang-rt-19-dev'
 
 [ "${ACEQUIA_SETUP:-}" = skip ] && exit 0
@@ -24,8 +26,9 @@ for profile in "$@"; do
     test) wanted="$wanted $native $test" ;;
     bench) wanted="$wanted $native $bench" ;;
     fuzz) wanted="$wanted $native $fuzz" ;;
+    install) wanted="$wanted $native $install" ;;
     *)
-        echo "setup.sh: no profile is called '$profile' (native, test, bench, fuzz)" >&2
+        echo "setup.sh: no profile is called '$profile' (native, test, bench, fuzz, install)" >&2
         exit 1
         ;;
     esac
