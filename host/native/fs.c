@@ -171,7 +171,7 @@ static void run_stat(aq_job *job, aq_item *item)
     item->status = stat_item(job, item, &st);
     if (item->status == AQ_OK) {
         item->stamp = aq_stamp_of_stat(&st);
-    } else if (item->status == AQ_NOT_FOUND) {
+    } else if (item->status == AQ_NOT_FOUND || item->status == AQ_NOT_DIRECTORY) {
         item->stamp = (aq_stamp){.type = AQ_TYPE_NONE};
         item->status = AQ_OK;
     }

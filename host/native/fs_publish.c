@@ -129,10 +129,7 @@ static aq_status let_go(displacement *d, const char *doubt)
         return unlinkat(d->job->stage, doubt, 0) == 0 ? AQ_OK : aq_status_of_errno(errno);
     }
     aq_status status = keep_as_backup(d, d->job->stage, doubt);
-    if (status != AQ_OK) {
-        (void)keep_beside(d, d->job->stage, doubt);
-    }
-    return status;
+    return status == AQ_OK ? status : keep_beside(d, d->job->stage, doubt);
 }
 
 static void doubt_name(char name[DOUBT_NAME_SIZE], const displacement *d, bool expected)
@@ -142,6 +139,15 @@ static void doubt_name(char name[DOUBT_NAME_SIZE], const displacement *d, bool e
                    "%s.%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%" PRIx64 ".%d", d->slot,
                    (uint64_t)d->fresh.st_ino, expect->inode, expect->size,
                    (uint64_t)expect->mtime_ns, expected && !d->item->target);
+}
+
+/* Finds out in time whether there can be a backup: else nothing is displaced. */
+static aq_status prepare_backup(displacement *d)
+{
+    const char *name;
+    return d->item->target
+               ? aq_job_parent(d->job, &d->job->target, d->item->target, true, &name)
+               : AQ_OK;
 }
 
 /* ---- publishing ------------------------------------------------------------------------
@@ -333,6 +339,9 @@ void aq_fs_publish(aq_job *job, aq_item *item)
     if (item->status == AQ_OK && item->expect.type != AQ_TYPE_NONE) {
         item->status = look_there(&d);
     }
+    if (item->status == AQ_OK && d.there && is_expected(&d, &d.old, false)) {
+        item->status = prepare_backup(&d);
+    }
     if (item->status == AQ_OK) {
         item->status = prepare(&d);
     }
@@ -373,6 +382,9 @@ static aq_status remove_object(displacement *d)
     aq_job *job = d->job;
     struct stat out;
     aq_status status = aq_job_stage(job, true);
+    if (status == AQ_OK) {
+        status = prepare_backup(d);
+    }
     if (status != AQ_OK) {
         return status;
     }

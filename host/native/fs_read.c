@@ -41,7 +41,8 @@ static aq_status source_locate(aq_job *job, const aq_item *item, bool slot, int 
     }
     aq_status status = aq_job_parent(job, &job->held, item->path, false, name);
     *directory = job->held.fd;
-    return status;
+    /* Below what is no directory there is nothing. */
+    return status == AQ_NOT_DIRECTORY ? AQ_NOT_FOUND : status;
 }
 
 /* What is said of something that is no file, or not the expected one. */

@@ -112,8 +112,11 @@ aq_status aq_fs_slot_open(aq_job *job, uint64_t slot, int *fd)
     }
     aq_slot_name(name, slot);
     *fd = aq_beneath_file(job->stage, name, O_WRONLY | O_CREAT, 0666);
+    if (*fd < 0 && errno == ELOOP && unlinkat(job->stage, name, 0) == 0) {
+        *fd = aq_beneath_file(job->stage, name, O_WRONLY | O_CREAT, 0666);
+    }
     if (*fd < 0) {
-        return errno == ELOOP ? AQ_EXISTS : aq_status_of_errno(errno);
+        return aq_status_of_errno(errno);
     }
     if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(*fd);
