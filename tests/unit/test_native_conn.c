@@ -5,11 +5,13 @@
 #include "../../host/native/dial.h"
 #include "../../host/native/net.h"
 
+#include <gnutls/x509.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One end: it sends `send` bytes of a pattern and checks what it gets against the same. */
@@ -213,6 +215,76 @@ TEST(a_server_with_another_key_is_not_spoken_to)
     }
 }
 
+/* Writes a CA's certificate, and a key with a certificate of that CA for `localhost`. */
+static void certificates_make(const char *ca_path, const char *path, const char *key_path)
+{
+    gnutls_x509_privkey_t key;
+    gnutls_x509_crt_t crt[2]; /* CA, leaf; one key will do for both */
+    gnutls_datum_t pem;
+    const char *paths[3] = {ca_path, path, key_path};
+    (void)gnutls_x509_privkey_init(&key);
+    (void)gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+                                       GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+    for (int i = 0; i < 3; i++) {
+        if (i < 2) {
+            (void)gnutls_x509_crt_init(&crt[i]);
+            (void)gnutls_x509_crt_set_version(crt[i], 3);
+            (void)gnutls_x509_crt_set_serial(crt[i], i ? "2" : "1", 1);
+            (void)gnutls_x509_crt_set_activation_time(crt[i], time(NULL) - 100);
+            (void)gnutls_x509_crt_set_expiration_time(crt[i], time(NULL) + 1000);
+            (void)gnutls_x509_crt_set_dn(crt[i], i ? "CN=localhost" : "CN=test CA", NULL);
+            (void)gnutls_x509_crt_set_key(crt[i], key);
+            (void)gnutls_x509_crt_set_basic_constraints(crt[i], !i, -1);
+            (void)gnutls_x509_crt_set_subject_alt_name(crt[i], GNUTLS_SAN_DNSNAME,
+                                                       "localhost", 9, GNUTLS_FSAN_SET);
+            CHECK_EQ(gnutls_x509_crt_sign2(crt[i], crt[0], key, GNUTLS_DIG_SHA256, 0), 0);
+            (void)gnutls_x509_crt_export2(crt[i], GNUTLS_X509_FMT_PEM, &pem);
+        } else {
+            (void)gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem);
+        }
+        FILE *file = fopen(paths[i], "w");
+        CHECK(file && fwrite(pem.data, 1, pem.size, file) == pem.size && !fclose(file));
+        gnutls_free(pem.data);
+    }
+    gnutls_x509_crt_deinit(crt[0]);
+    gnutls_x509_crt_deinit(crt[1]);
+    gnutls_x509_privkey_deinit(key);
+}
+
+TEST(a_certificate_of_a_trusted_ca_is_enough_for_its_own_name)
+{
+    static const char *const hosts[] = {"localhost", "example.org", "127.0.0.1"};
+    char directory[] = "/tmp/test-conn-XXXXXX";
+    char path[3][64], command[64];
+    aq_fault fault = {0};
+    prepare();
+    CHECK(mkdtemp(directory) != NULL);
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(path[i], sizeof path[i], "%s/%d", directory, i);
+    }
+    certificates_make(path[0], path[1], path[2]);
+    aq_identity *own = aq_identity_load(path[1], path[2], &fault);
+    aq_tls_trust *ca = aq_tls_trust_open(path[0], &fault);
+    CHECK_STR(fault.text, "");
+    for (size_t i = 0; own && ca && i < sizeof hosts / sizeof *hosts; i++) {
+        end client = {.hang_up_when_sent = true}, server = {0};
+        aq_url url = url_of(true);
+        int fd[2];
+        sockets(fd);
+        url.pinned = false;
+        (void)snprintf(url.host, sizeof url.host, "%s", hosts[i]);
+        end_open(&client, &(aq_conn_config){.fd = fd[0], .url = &url, .trust = ca});
+        end_open(&server, &(aq_conn_config){.fd = fd[1], .identity = own});
+        turn(&client, &server, UINT64_MAX, UINT64_MAX);
+        CHECK_EQ(client.fault.status, i == 0 ? AQ_OK : AQ_IDENTITY);
+    }
+    CHECK(!aq_tls_trust_open(path[2], &fault)); /* a key is no CA */
+    aq_tls_trust_close(ca);
+    aq_identity_close(own);
+    (void)snprintf(command, sizeof command, "rm -r %s", directory);
+    CHECK_EQ(system(command), 0);
+}
+
 TEST(garbage_and_silence_end_the_handshake)
 {
     static const struct {
@@ -401,6 +473,7 @@ TEST(nothing_is_left_in_the_loop)
 TEST_MAIN(TEST_REF(bytes_arrive_whole_in_both_directions),
           TEST_REF(a_hangup_sends_all_that_was_queued_first),
           TEST_REF(a_server_with_another_key_is_not_spoken_to),
+          TEST_REF(a_certificate_of_a_trusted_ca_is_enough_for_its_own_name),
           TEST_REF(garbage_and_silence_end_the_handshake),
           TEST_REF(other_requests_get_an_answer_and_are_closed),
           TEST_REF(frames_may_follow_the_request_at_once_or_trickle),
