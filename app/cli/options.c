@@ -53,6 +53,7 @@ const option option_table[] = {
     {"key", 0, KIND_FILE, FOR_SERVE, 0, AT(key), "FILE", "the certificate's private key (PEM)"},
     {"plain", 0, KIND_FLAG, FOR_SERVE, 0, AT(plain), NULL, "listen without TLS, on loopback only"},
     {"force-plain", 0, KIND_FLAG, FOR_SERVE, 0, AT(force_plain), NULL, "listen without TLS everywhere"},
+    {"fsync", 0, KIND_FLAG, FOR_SYNC | FOR_SERVE, 0, AT(fsync), NULL, "wait until files are on the disk (on unless turned off)"},
     {"itemize-changes", 'i', KIND_FLAG, FOR_TREES, 0, AT(itemize), NULL, "print each change, as rsync does"},
     {"stats", 0, KIND_FLAG, FOR_TREES, 0, AT(stats), NULL, "print figures at the end"},
     {"progress", 'P', KIND_FLAG, FOR_TREES, 0, AT(progress), NULL, "show progress even if output is no terminal"},
@@ -493,6 +494,7 @@ bool options_read(options *o, unsigned command, int argc, char **argv,
 {
     reader r = {.o = o, .command = command, .error = error};
     *o = (options){.max_delete = {UINT64_MAX, 0},
+                   .fsync = true,
                    .timeout_ns = 60 * NS,
                    .contimeout_ns = 10 * NS,
                    .retries = 10};

@@ -54,6 +54,7 @@ typedef struct options {
     bool delete_extra;
     delete_limit max_delete;
     const char *backup_dir;
+    bool fsync;
     /* how to compare */
     bool checksum, size_only, update, ignore_existing, existing;
     uint64_t modify_window_ns;

@@ -218,7 +218,8 @@ static aq_status folders_add(server *s, aq_fault *fault)
         aq_root_config root = {.path = s->o->operands.items[i],
                                .name = s->names[i],
                                .rights = s->o->read_only ? AQ_READ : AQ_READ | AQ_WRITE,
-                               .writable = !s->o->read_only};
+                               .writable = !s->o->read_only,
+                               .no_fsync = !s->o->fsync};
         uint32_t number;
         aq_status status = aq_loop_root_add(s->loop, &root, &number, fault);
         if (status != AQ_OK) {
@@ -246,6 +247,19 @@ static void urls_print(const server *s, const aq_url *where)
     fflush(stdout);
 }
 
+static void token_tell(const server *s)
+{
+    if (s->o->json) {
+        json j = json_open(stdout, "token");
+        json_text(&j, "path", s->token_path);
+        json_close(&j);
+    } else if (!s->o->quiet) {
+        fputs("Peers on other machines need the token in ", stderr);
+        text_print(stderr, s->token_path);
+        fputs("\nCopy that file to them and add: --token-file FILE\n", stderr);
+    }
+}
+
 static aq_status listeners_open(server *s, aq_fault *fault)
 {
     aq_url urls[LISTENERS_MAX];
@@ -264,10 +278,8 @@ static aq_status listeners_open(server *s, aq_fault *fault)
     for (size_t i = 0; i < s->address_count; i++) {
         urls_print(s, &urls[i]);
     }
-    if (s->token_path[0] != '\0' && !s->o->json && !s->o->quiet) {
-        fprintf(stderr, "Peers on other machines need the token in ");
-        text_print(stderr, s->token_path);
-        fprintf(stderr, "\nCopy that file to them and add: --token-file FILE\n");
+    if (s->token_path[0] != '\0') {
+        token_tell(s);
     }
     return AQ_OK;
 }

@@ -325,7 +325,8 @@ static aq_status roots_add(session *s)
                                .name = "",
                                .rights = 0,
                                .create = writes,
-                               .writable = writes};
+                               .writable = writes,
+                               .no_fsync = !s->o->fsync};
         status = aq_loop_root_add(s->loop, &root, &s->root, fault);
     }
     return status;
