@@ -67,14 +67,13 @@ unsigned aq_tree_depth(const aq_tree *tree, uint32_t dir)
     return depth;
 }
 
-const aq_entry *aq_tree_find(const aq_tree *tree, uint32_t dir, const char *name,
-                             size_t size)
+aq_entry *aq_tree_find(const aq_tree *tree, uint32_t dir, const char *name, size_t size)
 {
     const aq_dir *d = &tree->dirs.at[dir];
     uint32_t low = 0, high = d->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        const aq_entry *entry = d->entries[middle];
+        aq_entry *entry = d->entries[middle];
         int order = aq_name_compare(entry->name, entry->name_size, name, size);
         if (order == 0) {
             return entry;
@@ -88,7 +87,7 @@ const aq_entry *aq_tree_find(const aq_tree *tree, uint32_t dir, const char *name
     return NULL;
 }
 
-const aq_entry *aq_tree_lookup(const aq_tree *tree, const char *path, uint32_t *dir)
+aq_entry *aq_tree_lookup(const aq_tree *tree, const char *path, uint32_t *dir)
 {
     uint32_t d = 0;
     for (size_t start = 0;;) {
@@ -96,7 +95,7 @@ const aq_entry *aq_tree_lookup(const aq_tree *tree, const char *path, uint32_t *
         while (path[end] != 0 && path[end] != '/') {
             end++;
         }
-        const aq_entry *entry = aq_tree_find(tree, d, path + start, end - start);
+        aq_entry *entry = aq_tree_find(tree, d, path + start, end - start);
         if (entry == NULL || path[end] == 0) {
             *dir = d;
             return entry;
@@ -162,7 +161,7 @@ bool aq_tree_list(aq_tree *tree, uint32_t dir, const aq_entry **entries, uint32_
     for (uint32_t i = 0; i < count; i++) {
         size += aq_entry_size(sorted[i]->name_size, sorted[i]->target_size);
     }
-    const aq_entry **block = count == 0 ? NULL : aq_heap_take(tree->heap, size);
+    aq_entry **block = count == 0 ? NULL : aq_heap_take(tree->heap, size);
     if (block == NULL && count != 0) {
         aq_heap_give(tree->heap, other);
         return false;

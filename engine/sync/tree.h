@@ -40,13 +40,13 @@ typedef enum aq_dir_state {
 typedef struct aq_dir {
     uint32_t parent; /* the root is its own */
     uint32_t count;
-    const aq_entry *self;     /* in the parent; NULL for the root */
-    const aq_entry **entries; /* sorted by name; one block together with the entries */
-    uint32_t open_children;   /* directories below that are not complete */
-    uint8_t state;            /* aq_dir_state */
-    bool broken;   /* something here or below could not be read: absence means nothing */
-    bool promised; /* the owner's mark */
-    aq_hash hash;  /* when complete */
+    const aq_entry *self;   /* in the parent; NULL for the root */
+    aq_entry **entries;     /* sorted by name; one block together with the entries */
+    uint32_t open_children; /* directories below that are not complete */
+    uint8_t state;          /* aq_dir_state */
+    bool broken;  /* something here or below could not be read: absence means nothing */
+    uint8_t mark; /* the owner's */
+    aq_hash hash; /* when complete */
 } aq_dir;
 
 typedef struct aq_tree {
@@ -66,11 +66,10 @@ size_t aq_tree_path(const aq_tree *tree, uint32_t dir, const char *name, char *p
 unsigned aq_tree_depth(const aq_tree *tree, uint32_t dir);
 
 /* The entry of that name in a listed directory, or NULL. */
-const aq_entry *aq_tree_find(const aq_tree *tree, uint32_t dir, const char *name,
-                             size_t size);
+aq_entry *aq_tree_find(const aq_tree *tree, uint32_t dir, const char *name, size_t size);
 /* The entry at that path from the root, or NULL; also when a directory on the way is
  * unlisted. */
-const aq_entry *aq_tree_lookup(const aq_tree *tree, const char *path, uint32_t *dir);
+aq_entry *aq_tree_lookup(const aq_tree *tree, const char *path, uint32_t *dir);
 
 /* Takes the entries (in any order; copied) as the directory's listing and makes its child
  * directories. It becomes LISTED, or COMPLETE if it has none. False: memory is short. */

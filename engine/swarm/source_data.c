@@ -1,0 +1,508 @@
+/* source_data.c: ranges of files, read and sent.
+ *
+ *   wants ─► kept window of a map?  ─yes──────────────► data ─► DATA frames, in order of
+ * arrival └no─► READ op: many small files at once, or neighbouring ranges of one file ─┘
+ *
+ * Reading ahead stops when the buffers of all sources fill their share of memory; they
+ * empty as fast as links take bytes. A file that is not as the tree said is not sent (rule
+ * R22): the sink gets its stamp of now and may ask again. */
+#include "engine/swarm/source.h"
+#include "engine/base/assert.h"
+#include "engine/base/bytes.h"
+#include "engine/data/blake3.h"
+#include "engine/sync/path.h"
+
+enum {
+    READS_MAX = 6,
+    BATCH_FILES = 64,
+    BATCH_BYTES = 1 << 20,
+    RANGE_MAX = 16 << 20, /* one want */
+    DATA_LAST = 1,
+    DATA_STATUS = 2,
+    DATA_HASH = 4,
+    DATA_HEAD_MAX = 128,
+    WANT_WHOLE = 1
+};
+
+/* ---- buffers ---- */
+
+aq_source_buffer *aq_source_buffer_new(aq_source *source, uint8_t *data, size_t size)
+{
+    aq_source_buffer *buffer = aq_heap_take(&source->s.core->heap, sizeof *buffer);
+    AQ_ASSERT(buffer != NULL);
+    *buffer = (aq_source_buffer){data, aq_heap_footprint(size), 1};
+    source->s.core->source_used += buffer->footprint;
+    return buffer;
+}
+
+void aq_source_buffer_drop(aq_source *source, aq_source_buffer *buffer)
+{
+    if (buffer == NULL || --buffer->refs != 0) {
+        return;
+    }
+    aq_core *core = source->s.core;
+    AQ_ASSERT(core->source_used >= buffer->footprint);
+    core->source_used -= buffer->footprint;
+    aq_heap_give(&core->heap, buffer->data);
+    aq_heap_give(&core->heap, buffer);
+}
+
+static aq_source_data *data_add(aq_source *source, const aq_source_want *want)
+{
+    aq_source_data *data = aq_heap_take_zeroed(&source->s.core->heap, sizeof *data);
+    AQ_ASSERT(data != NULL);
+    data->request = want->request;
+    data->whole = want->whole;
+    *source->data_end = data;
+    source->data_end = &data->next;
+    return data;
+}
+
+static aq_source_data *data_add_bytes(aq_source *source, const aq_source_want *want,
+                                      aq_source_buffer *buffer, const uint8_t *at,
+                                      size_t size)
+{
+    aq_source_data *data = data_add(source, want);
+    buffer->refs++;
+    data->buffer = buffer;
+    data->at = at;
+    data->size = size;
+    return data;
+}
+
+static void data_take(aq_source *source)
+{
+    aq_source_data *data = source->data;
+    source->data = data->next;
+    if (source->data == NULL) {
+        source->data_end = &source->data;
+    }
+    aq_source_buffer_drop(source, data->buffer);
+    aq_heap_give(&source->s.core->heap, data);
+}
+
+/* ---- what the sink asks ---- */
+
+void aq_source_got_want(aq_source *source, aq_reader *r)
+{
+    while (aq_reader_left(r) != 0) {
+        aq_source_want want = {.request = (uint32_t)aq_reader_bounded(r, UINT32_MAX)};
+        want.dir = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
+        want.index = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
+        want.whole = (aq_reader_byte(r) & WANT_WHOLE) != 0;
+        if (!want.whole) {
+            want.offset = aq_reader_varint(r);
+            want.size = aq_reader_bounded(r, RANGE_MAX);
+        }
+        const aq_entry *entry = aq_source_entry(source, want.dir, want.index);
+        bool full = source->wants.count - source->wants_at >= AQ_SOURCE_WANTS_MAX;
+        if (r->failed || entry == NULL || full) {
+            r->failed = true;
+            return;
+        }
+        /* A whole file is a small one. */
+        if (want.whole) {
+            want.size = entry->stamp.size < RANGE_MAX ? entry->stamp.size : RANGE_MAX;
+        }
+        AQ_VECTOR_PUSH(&source->s.core->heap, source->wants, want);
+    }
+}
+
+void aq_source_got_cancel(aq_source *source, aq_reader *r)
+{
+    uint32_t request = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
+    for (uint32_t i = source->wants_at; i < source->wants.count; i++) {
+        if (source->wants.at[i].request == request) {
+            source->wants.at[i].size = 0; /* answered, but with nothing */
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+typedef struct read_work {
+    aq_work_head head;
+    uint32_t want_count;
+    aq_source_want *wants;
+    uint64_t block_size; /* of a block list; 0: none */
+    const aq_profile *profile;
+    uint32_t block_count;
+    uint32_t *ends;
+    aq_hash *hashes;
+} read_work;
+
+static void hash_whole(aq_op *op)
+{
+    aq_blake3_message messages[BATCH_FILES];
+    AQ_ASSERT(op->item_count <= BATCH_FILES);
+    for (uint32_t i = 0; i < op->item_count; i++) {
+        aq_item *item = &op->items[i];
+        size_t size = item->status == AQ_OK ? (size_t)item->done : 0;
+        messages[i] = (aq_blake3_message){item->data, size, &item->hash};
+    }
+    aq_blake3_batch(messages, op->item_count);
+}
+
+static void data_add_failed(aq_source *source, const aq_source_want *want, aq_status status,
+                            const aq_stamp *stamp)
+{
+    aq_source_data *data = data_add(source, want);
+    data->status = status;
+    if (stamp != NULL) {
+        data->stamp = *stamp;
+    }
+}
+
+/* The file changed: what is it now? The tree is corrected, so that asking again can work.
+ */
+static void restat_done(void *owner, aq_op *op)
+{
+    aq_source *source = owner;
+    const read_work *work = op->work;
+    const aq_item *item = &op->items[0];
+    source->reads--;
+    if (source->s.ended) {
+        return;
+    }
+    for (uint32_t i = 0; i < work->want_count; i++) {
+        const aq_source_want *want = &work->wants[i];
+        aq_entry *entry = aq_source_entry(source, want->dir, want->index);
+        bool file = item->status == AQ_OK && item->stamp.type == AQ_TYPE_FILE;
+        if (file && entry != NULL) {
+            entry->stamp = item->stamp;
+            data_add_failed(source, want, AQ_CHANGED, &item->stamp);
+        } else {
+            data_add_failed(source, want,
+                            item->status == AQ_OK ? AQ_NOT_FOUND : item->status, NULL);
+        }
+    }
+}
+
+static aq_op *op_new(aq_source *source, aq_op_kind kind, aq_op_handler *handler,
+                     uint32_t item_count, const aq_source_want *wants, uint32_t want_count)
+{
+    aq_ops *ops = &source->s.core->ops;
+    aq_op *op = aq_ops_new(ops, kind, source->s.root, item_count, handler, source);
+    read_work *work = aq_ops_room(ops, op, sizeof *work);
+    *work = (read_work){.want_count = want_count};
+    work->wants = aq_ops_room(ops, op, want_count * sizeof *wants);
+    aq_copy(work->wants, wants, want_count * sizeof *wants);
+    op->work = work;
+    return op;
+}
+
+static void nothing_to_run(aq_op *op)
+{
+    (void)op;
+}
+
+static void item_name(aq_source *source, aq_op *op, uint32_t i, const aq_source_want *want)
+{
+    const aq_dir *d = &source->scan.tree.dirs.at[want->dir];
+    char path[AQ_PATH_MAX + 1];
+    aq_tree_path(&source->scan.tree, want->dir, d->entries[want->index]->name, path);
+    op->items[i].path = aq_ops_string(&source->s.core->ops, op, path);
+    op->items[i].expect = d->entries[want->index]->stamp;
+}
+
+static void restat(aq_source *source, const aq_source_want *wants, uint32_t count)
+{
+    aq_op *op = op_new(source, AQ_OP_STAT, restat_done, 1, wants, count);
+    ((read_work *)op->work)->head.run = nothing_to_run;
+    item_name(source, op, 0, wants);
+    source->reads++;
+    aq_ops_queue(&source->s.core->ops, op);
+}
+
+static void small_done(void *owner, aq_op *op)
+{
+    aq_source *source = owner;
+    const read_work *work = op->work;
+    source->reads--;
+    uint64_t room = 0;
+    for (uint32_t i = 0; i < op->item_count; i++) {
+        room += op->items[i].size;
+    }
+    aq_source_buffer *buffer =
+        aq_source_buffer_new(source, op->items[0].data, (size_t)room + 1);
+    source->s.core->source_used -= buffer->footprint; /* counted when it was queued */
+    for (uint32_t i = 0; i < op->item_count && !source->s.ended; i++) {
+        const aq_item *item = &op->items[i];
+        const aq_source_want *want = &work->wants[i];
+        if (item->status == AQ_OK && item->done == item->size) {
+            aq_source_data *data =
+                data_add_bytes(source, want, buffer, item->data, (size_t)item->done);
+            data->hash = item->hash;
+        } else if (item->status == AQ_CHANGED || item->status == AQ_OK) {
+            restat(source, want, 1);
+        } else {
+            data_add_failed(source, want, item->status, NULL);
+        }
+    }
+    aq_source_buffer_drop(source, buffer);
+}
+
+static uint32_t small_queue(aq_source *source, const aq_source_want *wants, uint32_t count)
+{
+    uint32_t n = 0;
+    uint64_t bytes = 0;
+    while (n < count && n < BATCH_FILES && wants[n].whole &&
+           (n == 0 || bytes + wants[n].size <= BATCH_BYTES)) {
+        bytes += wants[n++].size;
+    }
+    aq_core *core = source->s.core;
+    uint8_t *data = aq_heap_take(&core->heap, (size_t)bytes + 1);
+    AQ_ASSERT(data != NULL);
+    core->source_used += aq_heap_footprint((size_t)bytes + 1);
+    aq_op *op = op_new(source, AQ_OP_READ, small_done, n, wants, n);
+    ((read_work *)op->work)->head.run = hash_whole;
+    for (uint32_t i = 0; i < n; i++) {
+        item_name(source, op, i, &wants[i]);
+        op->items[i].data = data;
+        op->items[i].size = wants[i].size;
+        data += wants[i].size;
+    }
+    source->reads++;
+    aq_ops_queue(&core->ops, op);
+    return n;
+}
+
+static void range_done(void *owner, aq_op *op)
+{
+    aq_source *source = owner;
+    aq_core *core = source->s.core;
+    const read_work *work = op->work;
+    const aq_item *item = &op->items[0];
+    source->reads--;
+    aq_source_buffer *buffer = aq_source_buffer_new(source, item->data, (size_t)item->size);
+    core->source_used -= buffer->footprint;
+    bool whole = item->status == AQ_OK && item->done == item->size;
+    const uint8_t *at = item->data;
+    if (source->s.ended) {
+        whole = false;
+    } else if (!whole && (item->status == AQ_OK || item->status == AQ_CHANGED)) {
+        restat(source, work->wants, work->want_count);
+    }
+    for (uint32_t i = 0; i < work->want_count && !source->s.ended; i++) {
+        const aq_source_want *want = &work->wants[i];
+        if (whole) {
+            (void)data_add_bytes(source, want, buffer, at, (size_t)want->size);
+            at += want->size;
+        } else if (item->status != AQ_OK && item->status != AQ_CHANGED) {
+            data_add_failed(source, want, item->status, NULL);
+        }
+    }
+    aq_source_buffer_drop(source, buffer);
+}
+
+static aq_op *range_op(aq_source *source, const aq_source_want *wants, uint32_t count,
+                       uint64_t bytes, aq_op_handler *handler)
+{
+    aq_core *core = source->s.core;
+    uint8_t *data = aq_heap_take(&core->heap, (size_t)bytes);
+    AQ_ASSERT(data != NULL);
+    core->source_used += aq_heap_footprint((size_t)bytes);
+    aq_op *op = op_new(source, AQ_OP_READ, handler, 1, wants, count);
+    ((read_work *)op->work)->head.run = nothing_to_run;
+    item_name(source, op, 0, wants);
+    op->items[0].offset = wants[0].offset;
+    op->items[0].data = data;
+    op->items[0].size = bytes;
+    source->reads++;
+    return op;
+}
+
+static uint32_t range_queue(aq_source *source, const aq_source_want *wants, uint32_t count)
+{
+    uint32_t n = 1;
+    uint64_t bytes = wants[0].size;
+    while (n < count && !wants[n].whole && wants[n].dir == wants[0].dir &&
+           wants[n].index == wants[0].index && wants[n].offset == wants[0].offset + bytes &&
+           wants[n].size != 0 && bytes + wants[n].size <= BATCH_BYTES) {
+        bytes += wants[n++].size;
+    }
+    aq_ops_queue(&source->s.core->ops, range_op(source, wants, n, bytes, range_done));
+    return n;
+}
+
+/* A want that needs no reading. */
+static bool want_is_ready(aq_source *source, const aq_source_want *want)
+{
+    if (want->whole) {
+        return false;
+    }
+    const aq_entry *entry = aq_source_entry(source, want->dir, want->index);
+    bool inside = entry != NULL && want->size != 0 && want->offset <= entry->stamp.size &&
+                  want->size <= entry->stamp.size - want->offset;
+    if (!inside) {
+        data_add_failed(source, want, AQ_CHANGED, entry != NULL ? &entry->stamp : NULL);
+        return true;
+    }
+    aq_source_window *window = aq_source_window_find(source, want);
+    if (window == NULL) {
+        return false;
+    }
+    (void)data_add_bytes(source, want, window->buffer,
+                         window->buffer->data + (want->offset - window->offset),
+                         (size_t)want->size);
+    window->served += (size_t)want->size;
+    return true;
+}
+
+void aq_source_step_data(aq_source *source)
+{
+    aq_core *core = source->s.core;
+    while (source->wants_at < source->wants.count) {
+        const aq_source_want *wants = source->wants.at + source->wants_at;
+        uint32_t count = source->wants.count - source->wants_at;
+        if (want_is_ready(source, wants)) {
+            source->wants_at++;
+            continue;
+        }
+        bool room = core->source_used < core->config.buffer_max;
+        if (source->reads >= READS_MAX ||
+            (!room && source->reads + (source->data != NULL) > 0)) {
+            break;
+        }
+        source->wants_at += wants->whole ? small_queue(source, wants, count)
+                                         : range_queue(source, wants, count);
+    }
+    if (source->wants_at == source->wants.count) {
+        source->wants_at = source->wants.count = 0;
+    } else if (source->wants_at > source->wants.count / 2 && source->wants_at > 1024) {
+        aq_move(source->wants.at, source->wants.at + source->wants_at,
+                (source->wants.count - source->wants_at) * sizeof *source->wants.at);
+        source->wants.count -= source->wants_at;
+        source->wants_at = 0;
+    }
+}
+
+/* ---- block lists ---- */
+
+static void blocks_run(aq_op *op)
+{
+    read_work *work = op->work;
+    const aq_item *item = &op->items[0];
+    if (item->status != AQ_OK || item->done != item->size) {
+        return;
+    }
+    size_t room = (size_t)item->size / work->profile->block_min + 1;
+    size_t count =
+        aq_chunker_blocks(work->profile, item->data, (size_t)item->size, work->ends, room);
+    enum { SIDE_BY_SIDE = 64 };
+    aq_blake3_message messages[SIDE_BY_SIDE];
+    size_t start = 0;
+    for (size_t i = 0; i < count;) {
+        size_t n = 0;
+        for (; n < SIDE_BY_SIDE && i < count; n++, i++) {
+            messages[n] = (aq_blake3_message){item->data + start, work->ends[i] - start,
+                                              &work->hashes[i]};
+            start = work->ends[i];
+        }
+        aq_blake3_batch(messages, n);
+    }
+    work->block_count = (uint32_t)count;
+}
+
+static void blocks_done(void *owner, aq_op *op)
+{
+    aq_source *source = owner;
+    aq_core *core = source->s.core;
+    const read_work *work = op->work;
+    const aq_item *item = &op->items[0];
+    source->reads--;
+    core->source_used -= aq_heap_footprint((size_t)item->size);
+    aq_heap_give(&core->heap, item->data);
+    if (source->s.ended) {
+        return;
+    }
+    aq_writer w = aq_session_frame(&source->s);
+    aq_writer_varint(&w, work->wants[0].request);
+    aq_writer_varint(&w, work->block_count != 0  ? AQ_OK
+                         : item->status != AQ_OK ? item->status
+                                                 : AQ_CHANGED);
+    uint32_t start = 0;
+    for (uint32_t i = 0; i < work->block_count; i++) {
+        aq_writer_varint(&w, work->ends[i] - start);
+        aq_writer_bytes(&w, work->hashes[i].bytes, AQ_BLOCK_HASH_SIZE);
+        start = work->ends[i];
+    }
+    aq_link_frame_end(source->s.link, AQ_FRAME_BLOCKS, &w);
+}
+
+void aq_source_got_blocks_want(aq_source *source, aq_reader *r)
+{
+    const aq_profile *profile = source->s.core->profile;
+    aq_source_want want = {.request = (uint32_t)aq_reader_bounded(r, UINT32_MAX)};
+    want.dir = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
+    want.index = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
+    want.offset = aq_reader_varint(r);
+    want.size = aq_reader_bounded(r, profile->chunk_max);
+    bool many = source->reads > 256;
+    if (r->failed || want.size == 0 || many ||
+        aq_source_entry(source, want.dir, want.index) == NULL) {
+        r->failed = true;
+        return;
+    }
+    aq_op *op = range_op(source, &want, 1, want.size, blocks_done);
+    aq_ops *ops = &source->s.core->ops;
+    read_work *work = op->work;
+    size_t room = (size_t)want.size / profile->block_min + 1;
+    work->head.run = blocks_run;
+    work->profile = profile;
+    work->ends = aq_ops_room(ops, op, room * sizeof *work->ends);
+    work->hashes = aq_ops_room(ops, op, room * sizeof *work->hashes);
+    aq_ops_queue(ops, op);
+}
+
+/* ---- sending ---- */
+
+static void stamp_put(aq_writer *w, const aq_stamp *stamp)
+{
+    aq_writer_byte(w, stamp->type);
+    aq_writer_byte(w, stamp->exec);
+    aq_writer_varint(w, stamp->size);
+    aq_writer_signed(w, stamp->mtime_ns);
+}
+
+bool aq_source_fill_data(aq_source *source)
+{
+    aq_source_data *data = source->data;
+    aq_writer w;
+    if (data == NULL || !aq_session_bulk(&source->s, AQ_FRAME_MAX, &w)) {
+        return false;
+    }
+    size_t part = AQ_FRAME_MAX - DATA_HEAD_MAX;
+    bool last = data->size <= part;
+    part = last ? data->size : part;
+    bool failed = data->status != AQ_OK;
+    bool hashed = last && data->whole && !failed;
+    aq_writer_varint(&w, data->request);
+    aq_writer_byte(&w, (uint8_t)((last ? DATA_LAST : 0) | (failed ? DATA_STATUS : 0) |
+                                 (hashed ? DATA_HASH : 0)));
+    if (failed) {
+        aq_writer_varint(&w, data->status);
+        stamp_put(&w, &data->stamp);
+    }
+    if (hashed) {
+        aq_writer_bytes(&w, data->hash.bytes, sizeof data->hash);
+    }
+    aq_writer_bytes(&w, data->at, part);
+    aq_link_bulk_end(source->s.link, AQ_FRAME_DATA, &w);
+    source->s.stats.bytes_literal += part;
+    data->at += part;
+    data->size -= part;
+    if (last) {
+        data_take(source);
+    }
+    return true;
+}
+
+void aq_source_drop_data(aq_source *source)
+{
+    while (source->data != NULL) {
+        data_take(source);
+    }
+    AQ_VECTOR_RESET(&source->s.core->heap, source->wants);
+    source->wants_at = 0;
+}
