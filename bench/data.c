@@ -118,12 +118,12 @@ static void scan_and_hash(bench *b)
     aq_blake3_final(&file, &b->hashes[0]);
 }
 
-static void speed(bench *b, const char *name, void (*run)(bench *))
+static void speed(bench *b, const char *name, void (*what)(bench *))
 {
     double best = 1e9;
     for (int i = 0; i < ROUNDS; i++) {
         double start = seconds();
-        run(b);
+        what(b);
         double took = seconds() - start;
         best = took < best ? took : best;
     }
@@ -138,9 +138,9 @@ static int compare_sizes(const void *a, const void *b)
 
 /* Turns the ends into sizes, sorts them, prints. The last piece is what remained: left out.
  */
-static void distribution(bench *b, const char *name, void (*run)(bench *), uint32_t max)
+static void distribution(bench *b, const char *name, void (*what)(bench *), uint32_t max)
 {
-    run(b);
+    what(b);
     size_t count = b->ends_count - 1, forced = 0;
     if (b->ends_count < 2) {
         return;
@@ -203,6 +203,20 @@ static size_t file_read(const char *path, uint8_t *data, size_t size)
     return n;
 }
 
+static void run(bench *b, uint8_t *data, size_t room, int argc, char **argv)
+{
+    if (argc == 1) {
+        b->size = random_fill(data, room);
+        report(b, "random bytes");
+    }
+    for (int i = 1; i < argc; i++) {
+        b->size = file_read(argv[i], data, room);
+        if (b->size > 0) {
+            report(b, argv[i]);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     size_t room = (size_t)SIZE_MAX_MIB << 20;
@@ -211,19 +225,15 @@ int main(int argc, char **argv)
     b.ends = malloc(b.ends_max * sizeof *b.ends);
     b.messages = malloc(room / MESSAGE * sizeof *b.messages);
     b.hashes = malloc(room / MESSAGE * sizeof *b.hashes);
-    if (data == NULL || b.ends == NULL || b.messages == NULL || b.hashes == NULL) {
+    bool fits = data != NULL && b.ends != NULL && b.messages != NULL && b.hashes != NULL;
+    if (fits) {
+        run(&b, data, room, argc, argv);
+    } else {
         fputs("bench-data: out of memory\n", stderr);
-        return 1;
-    }
-    for (int i = 1; i < argc || i == 1; i++) {
-        b.size = argc > 1 ? file_read(argv[i], data, room) : random_fill(data, room);
-        if (b.size > 0) {
-            report(&b, argc > 1 ? argv[i] : "random bytes");
-        }
     }
     free(data);
     free(b.ends);
     free(b.messages);
     free(b.hashes);
-    return 0;
+    return !fits;
 }

@@ -135,6 +135,7 @@ LANE_NAME(compress)(VECTOR h[8], const uint8_t *const at[LANES], size_t offset,
     v[13] = counter_high;
     v[14] = size;
     v[15] = flags;
+    /* cppcheck-suppress uninitvar ; TRANSPOSE filled m */
     ROUNDS(MIX_LANES, v, m);
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
@@ -216,7 +217,7 @@ TARGET static void LANE_NAME(run_ragged)(const job *jobs, size_t count,
     SETUP s;
     uint8_t tails[LANES][BLOCK_SIZE];
     const uint8_t *at[LANES];
-    VECTOR blocks, tail_size;
+    VECTOR blocks = ALL(0u), tail_size = ALL(0u);
     uint32_t blocks_max = 0;
     aq_fill(tails, 0, sizeof tails);
     LANE_NAME(begin)(&s, jobs, count, key);

@@ -331,7 +331,7 @@ static unsigned reappearing(const uint8_t *a, const uint32_t *a_ends, size_t a_c
             }
         }
     }
-    return (unsigned)(found * 1000 / b_count);
+    return b_count == 0 ? 0 : (unsigned)(found * 1000 / b_count);
 }
 
 TEST(an_insertion_changes_few_chunks)
