@@ -36,7 +36,7 @@
 
 enum {
     IN_SIZE = 256 * 1024,
-    IN_TURN_MAX = 1024 * 1024,          /* received before others get their turn */
+    TURN_MAX = 1024 * 1024,             /* received or sent before others get their turn */
     FRAME_SIZE = 4 * AQ_TLS_RECORD_MAX, /* header and payload */
     FRAME_WIRE_MAX = FRAME_SIZE + 5 * AQ_TLS_RECORD_OVERHEAD,
     OUT_RESERVE = 4096, /* kept free of data, for control frames */
@@ -69,6 +69,7 @@ struct aq_conn {
     bool refused; /* an HTTP answer is under way, no link came to be */
     bool started;
     bool broken; /* the socket takes no more bytes; it may still give some */
+    bool more;   /* the owner may have more to send, but others had to get their turn */
     aq_tls *tls;
     char key[32]; /* client: the WebSocket key */
     uint8_t binding[AQ_TLS_BINDING_SIZE];
@@ -288,21 +289,22 @@ static size_t gather(aq_conn *conn)
     return size;
 }
 
-/* Fills the out buffer with frames. False: there was nothing to send. */
-static bool fill(aq_conn *conn)
+/* Fills the out buffer with frames; returns how many bytes it took. */
+static size_t fill(aq_conn *conn)
 {
-    bool any = false;
+    size_t total = 0;
     size_t size;
     while (conn->state != CONN_DOWN && out_room(conn) >= FRAME_WIRE_MAX + OUT_RESERVE &&
            (size = gather(conn)) > 0) {
-        any = frame_put(conn, AQ_WS_BINARY, conn->pool->frame + AQ_WS_HEADER_MAX, size);
+        total += size;
+        (void)frame_put(conn, AQ_WS_BINARY, conn->pool->frame + AQ_WS_HEADER_MAX, size);
     }
-    return any;
+    return total;
 }
 
 static void events_set(aq_conn *conn)
 {
-    bool waiting = conn->out_start < conn->out_end && !conn->broken;
+    bool waiting = (conn->more || conn->out_start < conn->out_end) && !conn->broken;
     int events = UV_READABLE | (waiting ? UV_WRITABLE : 0);
     if (events != conn->events) {
         conn->events = events;
@@ -324,14 +326,22 @@ static void linger(aq_conn *conn)
     timer_set(conn, LINGER_MS);
 }
 
-/* Sends what there is, as far as the socket takes it. */
+/* Sends what there is, as far as the socket takes it. What the owner has is not taken all
+ * at once, however much that is: the threads that fetch more want to be told in between. */
 static void pump(aq_conn *conn)
 {
     bool open = conn->state == CONN_OPEN || (conn->state == CONN_DRAIN && !conn->refused);
-    do {
+    size_t total = 0;
+    size_t size = 1;
+    out_flush(conn);
+    while (open && size && total < TURN_MAX && !conn->broken &&
+           conn->out_start == conn->out_end) {
+        size = fill(conn);
+        total += size;
         out_flush(conn);
-    } while (open && !conn->broken && conn->out_start == conn->out_end && fill(conn));
-    if (conn->state == CONN_DRAIN && conn->out_start == conn->out_end) {
+    }
+    conn->more = open && size && !conn->broken;
+    if (conn->state == CONN_DRAIN && !conn->more && conn->out_start == conn->out_end) {
         linger(conn);
         out_flush(conn);
     }
@@ -577,7 +587,7 @@ static void process(aq_conn *conn, uint8_t *data, size_t size)
 static void receive(aq_conn *conn)
 {
     size_t total = 0;
-    while (conn->state != CONN_DOWN && total < IN_TURN_MAX) {
+    while (conn->state != CONN_DOWN && total < TURN_MAX) {
         ssize_t n = recv(conn->config.fd, conn->pool->in, IN_SIZE, 0);
         if (n > 0) {
             process(conn, conn->pool->in, (size_t)n);

@@ -36,7 +36,8 @@ enum {
     ENDS_KEPT = 64,           /* what ended links said */
     PAUSE_FIRST_MS = 250,
     PAUSE_MAX_MS = 8000,
-    PAIR_PIECE = 64 * 1024
+    PAIR_PIECE = 64 * 1024,
+    PAIR_TURN_MAX = 1024 * 1024 /* as in conn.c */
 };
 
 typedef enum link_state { LINK_WAITING, LINK_DIALLING, LINK_OPENING, LINK_UP } link_state;
@@ -53,6 +54,7 @@ typedef struct link_entry {
     aq_conn *conn;
     aq_op *hangup;    /* to be answered when it is gone */
     uint32_t partner; /* a pair's other end, 0: none */
+    bool more;        /* a pair's: it was not emptied */
     /* dialled */
     aq_url *url;
     aq_tls_trust *trust;     /* lent by the table, */
@@ -82,6 +84,7 @@ struct aq_links {
     uint32_t listener_count;
     link_end ends[ENDS_KEPT];
     uint32_t end_next;
+    uint32_t more_count; /* of pairs' ends */
     uint8_t piece[PAIR_PIECE];
 };
 
@@ -123,6 +126,7 @@ static void forget(link_entry *link)
         at = &(*at)->next;
     }
     *at = link->next;
+    link->links->more_count -= link->more;
     if (link->conn) {
         aq_conn_drop(link->conn);
     }
@@ -429,25 +433,48 @@ void aq_links_pair(aq_links *links, uint32_t out[2])
     }
 }
 
+static void more_set(link_entry *link, bool more)
+{
+    link->links->more_count += (uint32_t)more - (uint32_t)link->more;
+    link->more = more;
+}
+
 /* What is lent by aq_link_out ends with the next call, so it goes by a copy. */
-static void pair_pump(aq_links *links, const link_entry *from)
+static void pair_pump(aq_links *links, link_entry *from, size_t max)
 {
     const uint8_t *data;
     size_t size;
-    while ((size = aq_link_out(links->engine, from->number, &data)) > 0) {
+    size_t total = 0;
+    while ((size = aq_link_out(links->engine, from->number, &data)) > 0 && total < max) {
         size = size < PAIR_PIECE ? size : PAIR_PIECE;
         memcpy(links->piece, data, size);
+        total += size;
         aq_link_sent(links->engine, from->number, size);
         if (find(links, from->partner)) {
             aq_link_recv(links->engine, from->partner, links->piece, size);
         }
     }
+    more_set(from, size > 0);
+}
+
+bool aq_links_continue(aq_links *links)
+{
+    uint32_t left = links->more_count;
+    for (uint32_t i = 0; i < BUCKETS && left; i++) {
+        for (link_entry *link = links->buckets[i]; link && left; link = link->next) {
+            if (link->more) {
+                left--;
+                pair_pump(links, link, PAIR_TURN_MAX);
+            }
+        }
+    }
+    return links->more_count > 0;
 }
 
 static void pair_end(link_entry *link)
 {
     link_entry *partner = find(link->links, link->partner);
-    pair_pump(link->links, link);
+    pair_pump(link->links, link, SIZE_MAX);
     gone(link, AQ_CLOSED, "");
     if (partner) {
         gone(partner, AQ_CLOSED, "");
@@ -461,7 +488,7 @@ void aq_links_pump(aq_links *links, uint32_t number)
 {
     link_entry *link = find(links, number);
     if (link && link->partner) {
-        pair_pump(links, link);
+        pair_pump(links, link, PAIR_TURN_MAX);
     } else if (link && link->conn && link->state == LINK_UP) {
         aq_conn_pump(link->conn);
     }

@@ -34,6 +34,9 @@ const char *aq_links_peer(const aq_links *links, uint32_t number);
 /* The engine has bytes for that link. */
 void aq_links_pump(aq_links *links, uint32_t number);
 
+/* Goes on with what pumping left, where no event of the loop would. True: call again. */
+bool aq_links_continue(aq_links *links);
+
 /* Does a HANGUP op: aq_done follows, now or later. */
 void aq_links_hangup(aq_links *links, aq_op *op);
 

@@ -38,7 +38,7 @@
 
 enum {
     TICK_MS = 100,
-    ROUNDS_MAX = 64, /* of a crank, before sockets and threads get their turn */
+    ROUNDS_MAX = 8, /* of a crank, before sockets and threads get their turn */
     SIGNALS = 3,
     POOL_MIN = 4 /* threads: disks like more than one request, however few the cores */
 };
@@ -214,7 +214,7 @@ static void tick(aq_loop *loop)
 /* True if there was anything to do: then there may be more. */
 static bool crank_once(aq_loop *loop)
 {
-    bool busy = false;
+    bool busy = aq_links_continue(loop->links);
     aq_op *op;
     uint32_t link;
     aq_note note;

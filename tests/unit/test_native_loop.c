@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -460,6 +461,54 @@ TEST(one_client_gets_so_many_connections_and_no_more)
     end();
 }
 
+static bool all_refused(void)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    for (int i = 0; i < 10; i++) {
+        char byte;
+        (void)send(raw[i], request, sizeof request - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (recv(raw[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) != 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool after_a_while(void)
+{
+    static int ticks;
+    return ++ticks == 3;
+}
+
+TEST(without_descriptors_clients_wait_and_are_served_later)
+{
+    begin();
+    aq_url url;
+    aq_fault fault = {0};
+    struct rlimit limit, none;
+    CHECK_EQ(aq_loop_listen(loop, &(aq_listen_config){.host = "127.0.0.1"}, &url, &fault),
+             0);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(url.port)};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < 10; i++) {
+        raw[i] = socket(AF_INET, SOCK_STREAM, 0);
+        CHECK_EQ(connect(raw[i], (struct sockaddr *)(void *)&in, sizeof in), 0);
+    }
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = (rlim_t)raw[9] + 1;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    run_until(after_a_while);
+    CHECK(engine()->ticks < 50); /* it did not spin */
+    CHECK(!all_refused());
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    run_until(all_refused);
+    for (int i = 0; i < 10; i++) {
+        (void)close(raw[i]);
+    }
+    end();
+}
+
 static int signalled;
 
 static void on_signal(void *context, int number)
@@ -493,4 +542,5 @@ TEST_MAIN(TEST_REF(a_link_carries_bytes_and_is_hung_up_with_a_reason),
           TEST_REF(the_engines_deadline_wakes_the_loop),
           TEST_REF(plain_listening_stays_at_home_unless_forced),
           TEST_REF(one_client_gets_so_many_connections_and_no_more),
+          TEST_REF(without_descriptors_clients_wait_and_are_served_later),
           TEST_REF(signals_come_by_the_hook))
