@@ -13,9 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    PAGE_SIZE = 65536
-};
+enum { PAGE_SIZE = 65536 };
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size)
 {
