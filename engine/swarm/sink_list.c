@@ -493,6 +493,15 @@ void aq_sink_got_listing(aq_sink *sink, aq_reader *r)
     listing_finish(sink, dir, r);
 }
 
+/* Equal names are not enough to skip this directory of ours: the source's number for it
+ * will be needed. */
+static bool is_looked_into(const aq_sink *sink, const aq_entry *own)
+{
+    bool compares = sink->s.options.checksum || sink->s.options.verify_only;
+    return own->stamp.type == AQ_TYPE_DIRECTORY &&
+           (compares || sink->scan.tree.dirs.at[own->child].broken);
+}
+
 /* Which of our own entries do the ids mean? */
 static void ids_match(aq_sink *sink, uint32_t dir)
 {
@@ -516,7 +525,7 @@ static void ids_match(aq_sink *sink, uint32_t dir)
             best = found >= least && found < best ? found : best;
         }
         aq_entry *entry = NULL;
-        if (best != UINT32_MAX) {
+        if (best != UINT32_MAX && !is_looked_into(sink, d->entries[best])) {
             entry = entry_borrow(sink, in, d->entries[best]);
             least = best + 1;
         } else {
