@@ -375,6 +375,9 @@ void aq_blake3_init(aq_blake3_hasher *h)
 void aq_blake3_update(aq_blake3_hasher *h, const void *data, size_t size)
 {
     const uint8_t *at = data;
+    if (size == 0) {
+        return;
+    }
     if (leaf_size(h) > 0) {
         size_t room = LEAF_SIZE - leaf_size(h);
         size_t n = size < room ? size : room;
@@ -494,11 +497,13 @@ static void group_leaves(group *g, const aq_blake3_message *messages)
     size_t tails_count = 0;
     g->jobs_blocks = LEAF_SIZE / BLOCK_SIZE;
     for (size_t i = 0; i < g->messages; i++) {
+        /* C allows no arithmetic on NULL, not even + 0. */
+        const uint8_t *data = messages[i].size > 0 ? messages[i].data : (const uint8_t *)"";
         for (uint32_t k = 0; k < g->count[i]; k++) {
             size_t left = messages[i].size - k * (size_t)LEAF_SIZE;
-            job j = leaf_job(messages[i].data + k * (size_t)LEAF_SIZE,
-                             left < LEAF_SIZE ? left : LEAF_SIZE, k, 0,
-                             &g->level[g->start[i] + k]);
+            job j =
+                leaf_job(data + k * (size_t)LEAF_SIZE, left < LEAF_SIZE ? left : LEAF_SIZE,
+                         k, 0, &g->level[g->start[i] + k]);
             if (g->count[i] == 1) {
                 j.last |= ROOT;
             }

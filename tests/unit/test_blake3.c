@@ -179,8 +179,20 @@ TEST(batches_equal_single_messages_at_every_width)
     aq_blake3_lanes_limit(0);
 }
 
+TEST(no_bytes_need_no_memory)
+{
+    aq_hash single, batched[3];
+    const aq_blake3_message messages[3] = {
+        {NULL, 0, &batched[0]}, {NULL, 0, &batched[1]}, {NULL, 0, &batched[2]}};
+    aq_blake3(NULL, 0, &single);
+    aq_blake3_batch(messages, 3);
+    CHECK_STR(hex(&single), blake3_vectors[0].hash);
+    CHECK(same(&batched[0], &single) && same(&batched[2], &single));
+}
+
 TEST_MAIN(TEST_REF(official_vectors_at_every_width), TEST_REF(widths_agree_on_every_length),
           TEST_REF(pieces_give_the_hash_of_the_whole),
           TEST_REF(a_hasher_goes_on_after_final_and_as_a_copy),
           TEST_REF(an_update_without_bytes_changes_nothing),
-          TEST_REF(batches_equal_single_messages_at_every_width))
+          TEST_REF(batches_equal_single_messages_at_every_width),
+          TEST_REF(no_bytes_need_no_memory))
