@@ -329,7 +329,7 @@ void aq_fetch_map_step(aq_fetch *f)
         uint64_t reached =
             f->at < f->map.chunks.count ? f->map.chunks.at[f->at].offset : f->map.size;
         uint64_t step = 4 * (uint64_t)f->sink->s.core->profile->chunk_max;
-        if (!f->map_ended && f->limit < f->size && f->limit - reached < step) {
+        if (!f->map_ended && f->limit < f->size && f->limit < reached + step) {
             f->limit = reached + 2 * step;
             map_want_send(f);
         }
