@@ -1,10 +1,10 @@
 /* What must be true of two trees after a sync that said it was complete, written from
  * docs/SEMANTICS.md without a look at the engine.
  *
- * Only one exception is known: a directory at the destination that still holds something
- * (extras that are not to be deleted, excluded names) keeps its name against a file or
- * symlink of the source (rule R14). Such places are counted, and the sync must have said
- * that something was left undone. */
+ * Only one exception is known: a directory at the destination keeps its name against a file
+ * or symlink of the source when extras are not to be deleted, or when it holds excluded
+ * names (rule R14). Such places are counted, and the sync must have said that something was
+ * left undone. */
 #include "check.h"
 
 #include <stdarg.h>
@@ -96,7 +96,9 @@ static bool object_synced(sim_check *check, const char *path, const sim_object *
                           const sim_object *to)
 {
     if (to == NULL || from->type != to->type) {
-        if (to != NULL && to->type == AQ_TYPE_DIRECTORY && holds_rest(check, to)) {
+        bool blocks = to != NULL && to->type == AQ_TYPE_DIRECTORY &&
+                      (!check->delete_extra || holds_rest(check, to));
+        if (blocks) {
             check->blocked++;
             return true;
         }
