@@ -13,7 +13,7 @@ asan_options = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 
 all: ## build/acequia, the program
 	$(setup) native
 	$(call configure,$(BUILD))
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) acequia
 
 wasm: ## build/acequia.wasm, the engine for browsers and Node
 	$(setup) test
@@ -41,7 +41,7 @@ bench: all ## measures against rsync and others; writes what docs/BENCHMARKS.md 
 	$(setup) bench
 	@bench/all.sh
 
-soak: all ## the simulator over many seeds, for SECONDS
+soak: sim-build ## the simulator over many seeds, for SECONDS
 	@$(BUILD)/acequia-sim --seeds $$(date +%s)000..$$(date +%s)999999 --seconds $(SECONDS)
 
 fuzz: ## libFuzzer over every tests/fuzz/fuzz_*.c, each for SECONDS
@@ -62,14 +62,16 @@ help: ## this list
 # What tools/run-tests.sh asks for.
 unit-build: all
 	@ninja -C $(BUILD) unit-tests
+sim-build: all
+	@ninja -C $(BUILD) acequia-sim
 asan-build:
 	$(setup) test
 	$(call configure,$(BUILD)-asan,$(asan_options))
-	@ninja -C $(BUILD)-asan all unit-tests
+	@ninja -C $(BUILD)-asan acequia acequia-sim unit-tests
 wasm-build:
 	@$(MAKE) --no-print-directory -j$(JOBS) wasm-modules
 
 include tools/wasm.mk
 
 .PHONY: all wasm demo test check format asan bench soak fuzz install clean help \
-	unit-build asan-build wasm-build wasm-modules
+	unit-build sim-build asan-build wasm-build wasm-modules

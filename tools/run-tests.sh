@@ -86,7 +86,7 @@ for group in $groups; do
     case $group in
     tidy) run tidy 60 tools/tidy.sh ;;
     unit) make_or_fail unit unit-build && run_units "$build" '' ;;
-    sim) make_or_fail sim all && run_sim "$build" '' 300 ;;
+    sim) make_or_fail sim sim-build && run_sim "$build" '' 300 ;;
     wasm)
         # shellcheck disable=SC2046 # a list of names
         make_or_fail wasm wasm-build && run wasm 300 node tools/wasm-tests.mjs \

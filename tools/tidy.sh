@@ -173,7 +173,7 @@ grep -E '(^|/)meson\.build$' "$work/files" | while read -r list; do
     dir=$(dirname "$list")
     grep -v '^ *#' "$list" | grep -oE "'[A-Za-z0-9_./-]+'" | tr -d "'" |
         sed -n -e "s:^\(..*\.c\)$:$dir/\1:p" -e "s:^\(test_[a-z0-9_]*\)$:$dir/unit/\1.c:p"
-done | sed 's:^\./::' | grep -vx 'tests/unit/test_native_\.c' | sort -u >"$work/listed"
+done | sed 's:^\./::' | grep -vxE 'tests/unit/test_native(_sim)?\.c' | sort -u >"$work/listed"
 {
     grep -vxF -f "$work/files" "$work/listed" | sed 's/$/: listed in a meson.build, but not there/'
     grep '\.c$' "$work/code" | grep -vx 'engine/wasm.c' | grep -vxF -f "$work/listed" |
