@@ -155,7 +155,9 @@ static void gone(link_entry *link, aq_status reason, const char *text)
     aq_op *hangup = link->hangup;
     uint32_t number = link->number;
     bool known = link->state == LINK_UP || !link->accepted;
-    end_keep(link->links, number, hangup ? "" : text);
+    /* That an open link is lost says all there is; the engine may know a better reason. */
+    bool told = hangup || (link->state == LINK_UP && reason == AQ_CLOSED);
+    end_keep(link->links, number, told ? "" : text);
     forget(link);
     if (known) {
         aq_link_closed(engine, number, hangup ? hangup->items[0].status : reason);
