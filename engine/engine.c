@@ -19,7 +19,6 @@ enum { OP_MAX = 16 };
 struct aq_engine {
     aq_core core;
     bool changed; /* something happened since the last step */
-    bool ticked;
 };
 
 aq_engine *aq_open(const aq_config *config, void *memory, uint64_t size)
@@ -80,7 +79,6 @@ void aq_tick(aq_engine *e, uint64_t now_ns, int64_t wall_ns)
     core->wall_ns = wall_ns;
     if (core->now_ns >= core->deadline_ns) {
         e->changed = true;
-        e->ticked = true;
     }
 }
 
@@ -120,6 +118,8 @@ aq_op *aq_poll(aq_engine *e)
         (void)aq_ops_dispatch(&e->core.ops);
         links_tick(e);
         sessions_step(e);
+        e->changed |= e->core.again;
+        e->core.again = false;
     }
     return aq_ops_poll(&e->core.ops);
 }
@@ -158,6 +158,11 @@ void aq_link_open(aq_engine *e, uint32_t link, const aq_link_config *config)
     aq_link *fresh = aq_link_new(&e->core, link, config);
     fresh->next = e->core.links;
     e->core.links = fresh;
+    for (aq_session *s = e->core.sessions; s != NULL; s = s->next_live) {
+        if (s->client && !s->ended && s->link == NULL && s->link_id == link) {
+            aq_session_join(s, fresh);
+        }
+    }
     e->changed = true;
 }
 
@@ -187,6 +192,9 @@ void aq_link_closed(aq_engine *e, uint32_t link, aq_status reason)
         e->changed = true;
         return;
     }
+    aq_sessions_link_failed(&e->core, link, reason);
+    aq_core_note(&e->core, AQ_NOTE_LINK_DOWN, link)->status = reason;
+    e->changed = true;
 }
 
 uint32_t aq_poll_link(aq_engine *e)
@@ -231,7 +239,6 @@ uint32_t aq_sync_start(aq_engine *e, uint32_t link, uint32_t root, const char *f
                        aq_direction direction, const aq_sync_options *options)
 {
     aq_core *core = &e->core;
-    aq_link *l = link_find(e, link);
     AQ_ASSERT(root < core->roots.count);
     for (aq_session *s = core->sessions; s != NULL; s = s->next_live) {
         if (s->ended) {
@@ -239,16 +246,10 @@ uint32_t aq_sync_start(aq_engine *e, uint32_t link, uint32_t root, const char *f
         }
     }
     uint32_t number = ++core->sync_count;
-    if (l == NULL || l->state >= AQ_LINK_CLOSING) {
-        aq_note *note = aq_core_note(core, AQ_NOTE_END, link);
-        note->sync = number;
-        note->status = l == NULL ? AQ_CLOSED : l->reason;
-        return number;
-    }
     aq_session *s = direction == AQ_PULL ? aq_sink_new(core) : aq_source_new(core);
-    aq_session_init(s, core, l, root, options);
+    aq_session_init(s, core, root, options);
     s->sync = number;
-    aq_session_open(s, folder);
+    aq_session_open(s, link, folder);
     e->changed = true;
     return number;
 }

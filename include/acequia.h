@@ -257,6 +257,7 @@ uint32_t aq_root_add(aq_engine *e, const char *name, unsigned rights);
 /* ---- time, ops, notes -------------------------------------------------------------------
  */
 
+/* The first call after aq_open; then whenever time has passed. */
 void aq_tick(aq_engine *e, uint64_t now_ns, int64_t wall_ns);
 uint64_t aq_deadline(const aq_engine *e); /* when to tick again; UINT64_MAX: no need */
 aq_op *aq_poll(aq_engine *e);             /* NULL: nothing to start now */

@@ -25,6 +25,7 @@ typedef struct aq_core {
     uint64_t now_ns;
     int64_t wall_ns;
     uint64_t deadline_ns; /* the earliest that anybody asked for since the last tick */
+    bool again;           /* a step made another one worth while */
     uint64_t draws;       /* random values drawn so far */
     AQ_VECTOR(aq_root) roots;
     struct aq_link *links;

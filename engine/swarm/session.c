@@ -28,12 +28,10 @@ static char *text_copy(aq_core *core, const void *text, size_t size)
     return copy;
 }
 
-void aq_session_init(aq_session *s, aq_core *core, aq_link *link, uint32_t root,
+void aq_session_init(aq_session *s, aq_core *core, uint32_t root,
                      const aq_sync_options *options)
 {
     s->core = core;
-    s->link = link;
-    s->link_id = link->id;
     s->root = root;
     s->options = *options;
     if (options->backup != NULL) {
@@ -44,12 +42,18 @@ void aq_session_init(aq_session *s, aq_core *core, aq_link *link, uint32_t root,
         s->options.filter =
             text_copy(core, options->filter, aq_string_size(options->filter));
     }
+    s->next_live = core->sessions;
+    core->sessions = s;
+}
+
+void aq_session_join(aq_session *s, aq_link *link)
+{
+    s->link = link;
+    s->link_id = link->id;
     s->link_in = link->bytes_in;
     s->link_out = link->bytes_out;
     s->next = link->sessions;
     link->sessions = s;
-    s->next_live = core->sessions;
-    core->sessions = s;
 }
 
 static void link_leave(aq_session *s)
@@ -257,12 +261,32 @@ static void open_send(aq_session *s)
     aq_link_frame_end(s->link, AQ_FRAME_OPEN, &w);
 }
 
-void aq_session_open(aq_session *s, const char *folder)
+void aq_session_open(aq_session *s, uint32_t link_id, const char *folder)
 {
     s->client = true;
+    s->link_id = link_id;
     s->folder = text_copy(s->core, folder, aq_string_size(folder));
-    if (s->link->state == AQ_LINK_UP) {
-        open_send(s);
+    for (aq_link *link = s->core->links; link != NULL; link = link->next) {
+        if (link->id != link_id) {
+            continue;
+        }
+        if (link->state >= AQ_LINK_CLOSING) {
+            session_close(s, link->reason);
+            return;
+        }
+        aq_session_join(s, link);
+        if (link->state == AQ_LINK_UP) {
+            open_send(s);
+        }
+    }
+}
+
+void aq_sessions_link_failed(aq_core *core, uint32_t link_id, aq_status reason)
+{
+    for (aq_session *s = core->sessions; s != NULL; s = s->next_live) {
+        if (s->client && !s->ended && s->link == NULL && s->link_id == link_id) {
+            session_close(s, reason);
+        }
     }
 }
 
@@ -356,7 +380,8 @@ static void got_open(aq_link *link, uint32_t channel, aq_reader *r)
         aq_session *s = role == AQ_ROLE_SOURCE ? aq_source_new(core) : aq_sink_new(core);
         wire.options.backup = backup;
         wire.options.filter = filter;
-        aq_session_init(s, core, link, root, &wire.options);
+        aq_session_init(s, core, root, &wire.options);
+        aq_session_join(s, link);
         s->channel = channel;
         s->started = true;
         aq_note *note = aq_core_note(core, AQ_NOTE_BEGIN, link->id);

@@ -63,14 +63,17 @@ aq_session *aq_source_new(aq_core *core);
 aq_session *aq_sink_new(aq_core *core);
 
 /* Fills the fields that sessions share; strings are copied. */
-void aq_session_init(aq_session *s, aq_core *core, aq_link *link, uint32_t root,
+void aq_session_init(aq_session *s, aq_core *core, uint32_t root,
                      const aq_sync_options *options);
+void aq_session_join(aq_session *s, aq_link *link);
 void aq_session_free(aq_session *s);
 
 /* ---- the sessions of a link ---- */
 
-/* Client: opens `folder` at the peer when the link is up. */
-void aq_session_open(aq_session *s, const char *folder);
+/* Client: opens `folder` at the peer as soon as the link of that number is there and up. */
+void aq_session_open(aq_session *s, uint32_t link_id, const char *folder);
+/* Client: the link never came to be. */
+void aq_sessions_link_failed(aq_core *core, uint32_t link_id, aq_status reason);
 void aq_sessions_link_up(aq_link *link);
 void aq_sessions_link_gone(aq_link *link, aq_status reason);
 /* A session frame arrived. */

@@ -449,6 +449,7 @@ static void prepare(aq_sink *sink)
         aq_sink_fail(sink, sink->scan.status);
     } else if (aq_scan_is_over(&sink->scan) && sink->slots_listed && sink->root_known) {
         sink->phase = AQ_SINK_WORK;
+        sink->s.core->again = true;
         aq_sink_dir_decide(sink, 0);
     }
 }

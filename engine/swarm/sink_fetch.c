@@ -557,6 +557,7 @@ static void fetches_reap(aq_sink *sink)
             continue;
         }
         *at = f->next;
+        sink->s.core->again = true;
         sink->fetch_count--;
         while (f->jobs != NULL) {
             job_free(f, f->jobs);
@@ -588,6 +589,7 @@ void aq_sink_step_fetches(aq_sink *sink)
            aq_sink_may_start(sink) &&
            !fetch_is_under_way(sink, sink->large.at[sink->large_at].ref)) {
         fetch_begin(sink, sink->large.at[sink->large_at++]);
+        sink->s.core->again = true;
     }
     if (sink->large_at == sink->large.count) {
         sink->large_at = sink->large.count = 0;

@@ -350,6 +350,7 @@ static void step_remove(aq_sink *sink)
         }
         sink->after_removal.count = 0;
         sink->phase = AQ_SINK_WORK;
+        sink->s.core->again = true;
         return;
     }
     sink->phase = AQ_SINK_TIMES;
@@ -443,6 +444,7 @@ void aq_sink_step_tail(aq_sink *sink)
     if (sink->phase == AQ_SINK_WORK) {
         if (sink->parked.count + sink->conflicts.count != 0) {
             settle(sink);
+            sink->s.core->again = true;
             return;
         }
         sink->phase = AQ_SINK_REMOVE;

@@ -218,9 +218,8 @@ static aq_status set_exec(int directory, const char *name, const struct stat *st
     return status;
 }
 
-static aq_status set_meta(aq_job *job, aq_item *item, const char *name, struct stat *st)
+static aq_status set_meta(int directory, aq_item *item, const char *name, struct stat *st)
 {
-    int directory = job->held.fd;
     aq_status status = stat_at(directory, name, st);
     if (status != AQ_OK) {
         return status;
@@ -246,9 +245,13 @@ static void run_meta(aq_job *job, aq_item *item)
 {
     const char *name;
     struct stat st;
-    item->status = aq_job_parent(job, &job->held, item->path, false, &name);
-    if (item->status == AQ_OK) {
-        item->status = set_meta(job, item, name, &st);
+    if (item->path[0] == 0) {
+        item->status = set_meta(job->fs->beneath.root, item, ".", &st);
+    } else {
+        item->status = aq_job_parent(job, &job->held, item->path, false, &name);
+        if (item->status == AQ_OK) {
+            item->status = set_meta(job->held.fd, item, name, &st);
+        }
     }
     if (item->status == AQ_OK) {
         item->stamp = aq_stamp_of_stat(&st);

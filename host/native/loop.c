@@ -474,6 +474,9 @@ static bool engine_open(aq_loop *loop, const aq_loop_config *config)
     }
     loop->engine = aq_open(&engine, loop->memory, loop->memory_size);
     explicit_bzero(engine.seed, sizeof engine.seed);
+    if (loop->engine) {
+        tick(loop); /* links count their time from when they were opened */
+    }
     return loop->engine != NULL;
 }
 
