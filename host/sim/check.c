@@ -156,6 +156,7 @@ static bool directory_synced(sim_check *check, const char *path, const sim_objec
             continue;
         }
         if (entry->object->type == AQ_TYPE_DIRECTORY && holds_rest(check, entry->object)) {
+            check->rests++;
             continue;
         }
         return differ(check, "extra \"%s\" was not deleted",

@@ -11,6 +11,7 @@ typedef struct sim_check {
     bool delete_extra;
     char *text; /* out: the first difference */
     size_t text_size;
+    uint64_t rests;   /* out: extra directories that stay for what is excluded in them */
     uint64_t blocked; /* out: places that a directory in the way keeps as they are */
 } sim_check;
 

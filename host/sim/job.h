@@ -44,6 +44,8 @@ typedef struct sim_job {
     uint64_t tree_hash; /* the destination's when the attempt began */
     uint64_t changes;   /* notes of change in this attempt */
     uint64_t literal;
+    uint64_t refused; /* items of this attempt whose backup was impossible */
+    uint64_t rests;   /* extra directories that stay for what is excluded in them */
     uint64_t blocked; /* places that a directory keeps against a file */
     sim_keeps keeps;
     const char *excluded;

@@ -283,26 +283,6 @@ static void discard_all(sim_disk *disk)
 /* ---- the visible tree ----
  */
 
-/* Puts object at target, with the directories above. Its ctime moves, as rename's does. */
-static aq_status move_to(sim_disk *disk, sim_object *object, const char *target)
-{
-    sim_object *parent, *there;
-    const char *leaf;
-    aq_status status = disk->faults.full ? AQ_NO_SPACE : sim_disk_parents(disk, target);
-    if (status == AQ_OK) {
-        status = sim_disk_find(disk, target, &parent, &leaf, &there);
-    }
-    if (status != AQ_OK) {
-        return status;
-    }
-    if (parent == NULL || (there != NULL && there->type == AQ_TYPE_DIRECTORY)) {
-        return AQ_EXISTS;
-    }
-    sim_disk_link(disk, parent, leaf, object);
-    sim_disk_touch(disk, object, object->mtime_ns, object->exec);
-    return AQ_OK;
-}
-
 /* path + suffix, the last name cut so that it is a possible one. */
 static char *name_join(sim_disk *disk, const char *path, const char *suffix)
 {
@@ -316,25 +296,44 @@ static char *name_join(sim_disk *disk, const char *path, const char *suffix)
     return sim_arena_print(disk->arena, "%.*s%s", (int)(name + size - path), path, suffix);
 }
 
-static void keep_beside(sim_disk *disk, sim_object *object, const aq_item *item)
+/* Puts object at path + suffix, or with a number behind it if that is taken. Its ctime
+ * moves, as rename's does. */
+static aq_status put_numbered(sim_disk *disk, sim_object *object, const char *path,
+                              const char *suffix)
 {
     for (unsigned copy = 1;; copy++) {
-        char suffix[60];
-        (void)snprintf(suffix, sizeof suffix, ".displaced-%016llx",
-                       (unsigned long long)item->slot);
+        char numbered[60];
+        (void)snprintf(numbered, sizeof numbered, "%s", suffix);
         if (copy > 1) {
-            size_t used = strlen(suffix);
-            (void)snprintf(suffix + used, sizeof suffix - used, ".~%u~", copy);
+            (void)snprintf(numbered, sizeof numbered, "%s.~%u~", suffix, copy);
         }
-        char *beside = name_join(disk, item->path, suffix);
-        if (sim_disk_get(disk, beside) == NULL) {
-            sim_object *parent, *there;
-            const char *leaf;
-            (void)sim_disk_find(disk, beside, &parent, &leaf, &there);
+        sim_object *parent, *there;
+        const char *leaf;
+        char *to = name_join(disk, path, numbered);
+        aq_status status = sim_disk_find(disk, to, &parent, &leaf, &there);
+        if (status != AQ_OK || parent == NULL) {
+            return status != AQ_OK ? status : AQ_EXISTS;
+        }
+        if (there == NULL) {
             sim_disk_link(disk, parent, leaf, object);
-            return;
+            sim_disk_touch(disk, object, object->mtime_ns, object->exec);
+            return AQ_OK;
         }
     }
+}
+
+static aq_status move_to(sim_disk *disk, sim_object *object, const char *target)
+{
+    aq_status status = disk->faults.full ? AQ_NO_SPACE : sim_disk_parents(disk, target);
+    return status != AQ_OK ? status : put_numbered(disk, object, target, "");
+}
+
+static void keep_beside(sim_disk *disk, sim_object *object, const aq_item *item)
+{
+    char suffix[40];
+    (void)snprintf(suffix, sizeof suffix, ".displaced-%016llx",
+                   (unsigned long long)item->slot);
+    (void)put_numbered(disk, object, item->path, suffix);
 }
 
 static aq_status publish(sim_disk *disk, aq_item *item)

@@ -73,16 +73,28 @@ static void removal_check(sim_world *world, const sim_job *job, const aq_item *i
     }
 }
 
+/* A backup of a file keeps what is below a directory of that name from having one. */
+static void backup_look(const aq_op *op, uint32_t step, sim_job *job)
+{
+    const aq_item *item = &op->items[step];
+    bool refused = item->status == AQ_NOT_DIRECTORY || item->status == AQ_EXISTS;
+    if ((op->kind == AQ_OP_REMOVE || op->kind == AQ_OP_PUBLISH) && item->target != NULL &&
+        refused) {
+        job->refused++;
+    }
+}
+
 static void on_step(void *watcher, sim_node *node, const aq_op *op, uint32_t step)
 {
     sim_world *world = watcher;
+    sim_job *job = job_of(world, node);
+    if (job != NULL) {
+        backup_look(op, step, job);
+    }
     /* Names that a link changed mean something else: only TLS guards them. */
-    if (op->kind == AQ_OP_REMOVE && op->items[step].status == AQ_OK &&
+    if (op->kind == AQ_OP_REMOVE && op->items[step].status == AQ_OK && job != NULL &&
         !world->trouble[SIM_CORRUPT]) {
-        const sim_job *job = job_of(world, node);
-        if (job != NULL) {
-            removal_check(world, job, &op->items[step]);
-        }
+        removal_check(world, job, &op->items[step]);
     }
 }
 
