@@ -59,6 +59,7 @@ typedef struct aq_rdir {
     bool has_hash;
     bool broken;
     bool parked;
+    bool retime; /* not looked into, but its own mtime differs */
     aq_hash hash;
     uint8_t *actions; /* when PLANNED: an aq_action for each entry */
     uint32_t cursor;  /* entries before it are under way */

@@ -135,7 +135,9 @@ static void renamed(void *owner, aq_op *op)
     mark_moved(sink, m);
     aq_type type = m->ref.index == AQ_NOWHERE ? AQ_TYPE_DIRECTORY : AQ_TYPE_FILE;
     sink->s.stats.files_moved++;
-    if (type == AQ_TYPE_FILE) {
+    if (type == AQ_TYPE_DIRECTORY) {
+        sink->rdirs.at[m->ref.dir].retime = true;
+    } else {
         const aq_entry *entry = aq_sink_entry(sink, m->ref);
         sink->s.stats.files_done++;
         sink->s.stats.bytes_done += entry->stamp.size;

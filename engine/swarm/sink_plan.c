@@ -107,6 +107,9 @@ void aq_sink_dir_decide(aq_sink *sink, uint32_t dir)
     bool equal = rd->has_hash && !mine->broken &&
                  aq_compare(rd->hash.bytes, mine->hash.bytes, sizeof rd->hash) == 0;
     if (equal && !compares_contents(sink)) {
+        /* The root's own time is settled at the very end. */
+        rd->retime = dir != 0 && mine->self->stamp.mtime_ns !=
+                                     sink->remote.dirs.at[dir].self->stamp.mtime_ns;
         aq_sink_dir_skip(sink, dir);
     } else if (wait && mine->count != 0) {
         AQ_VECTOR_PUSH(heap, sink->waiting, dir);

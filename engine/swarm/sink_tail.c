@@ -375,8 +375,9 @@ static void step_times(aq_sink *sink)
     bool only_look = sink->s.options.dry_run || sink->s.options.verify_only;
     AQ_VECTOR(uint32_t) dirs = {0};
     for (; sink->times_at < sink->rdirs.count && dirs.count < ITEMS_MAX; sink->times_at++) {
-        bool seen = sink->rdirs.at[sink->times_at].state == AQ_RDIR_PLANNED;
-        if (sink->times_at != 0 && seen && !only_look) {
+        const aq_rdir *rd = &sink->rdirs.at[sink->times_at];
+        bool due = rd->state == AQ_RDIR_PLANNED || rd->retime;
+        if (sink->times_at != 0 && due && !only_look) {
             AQ_VECTOR_PUSH(heap_of(sink), dirs, sink->times_at);
         }
     }
