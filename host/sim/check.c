@@ -137,6 +137,10 @@ static bool directory_synced(sim_check *check, const char *path, const sim_objec
                              const sim_object *to)
 {
     char room[4200];
+    if (check->times && from->mtime_ns != to->mtime_ns) {
+        return differ(check, "directory \"%s\" has another mtime: %lld, not %lld", path,
+                      (long long)to->mtime_ns, (long long)from->mtime_ns);
+    }
     for (size_t i = 0; i < from->entry_count; i++) {
         const sim_entry *entry = &from->entries[i];
         if (sim_check_excludes(check, entry->name) ||

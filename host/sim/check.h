@@ -9,6 +9,7 @@ typedef struct sim_check {
     const char *excluded; /* names that end so take no part; NULL: all do */
     const char *backup;   /* a directory of the destination's root; NULL: none */
     bool delete_extra;
+    bool times; /* mtimes of directories too */
     char *text; /* out: the first difference */
     size_t text_size;
     uint64_t rests;   /* out: extra directories that stay for what is excluded in them */
