@@ -168,6 +168,38 @@ static void copied(void *owner, aq_op *op)
     aq_heap_give(&sink->s.core->heap, m);
 }
 
+static bool lies_in_moved(const aq_tree *own, uint32_t dir)
+{
+    while (dir != 0 && own->dirs.at[dir].mark != AQ_MARK_MOVED) {
+        dir = own->dirs.at[dir].parent;
+    }
+    return dir != 0;
+}
+
+/* A directory that something has left is not what it was. */
+static bool holds_moved(aq_sink *sink, uint32_t dir)
+{
+    const aq_tree *own = &sink->scan.tree;
+    aq_heap *heap = &sink->s.core->heap;
+    AQ_VECTOR(uint32_t) stack = {0};
+    bool found = false;
+    AQ_VECTOR_PUSH(heap, stack, dir);
+    while (stack.count != 0 && !found) {
+        const aq_dir *d = &own->dirs.at[stack.at[--stack.count]];
+        for (uint32_t i = 0; i < d->count && !found; i++) {
+            const aq_entry *entry = d->entries[i];
+            if (entry->stamp.type == AQ_TYPE_DIRECTORY) {
+                found = own->dirs.at[entry->child].mark == AQ_MARK_MOVED;
+                AQ_VECTOR_PUSH(heap, stack, entry->child);
+            } else {
+                found = entry->child == AQ_MARK_MOVED;
+            }
+        }
+    }
+    AQ_VECTOR_RESET(heap, stack);
+    return found;
+}
+
 static void take_over(aq_sink *sink, aq_ref ref, aq_extra local)
 {
     aq_core *core = sink->s.core;
@@ -176,7 +208,9 @@ static void take_over(aq_sink *sink, aq_ref ref, aq_extra local)
     uint32_t mark = is_dir ? own->dirs.at[local.entry->child].mark : local.entry->child;
     bool rename =
         mark == AQ_MARK_EXTRA && sink->s.options.delete_extra && !sink->root_broken;
-    if (mark == AQ_MARK_MOVED || (is_dir && !rename)) {
+    bool taken = mark == AQ_MARK_MOVED || lies_in_moved(own, local.dir) ||
+                 (is_dir && holds_moved(sink, local.entry->child));
+    if (taken || (is_dir && !rename)) {
         make_anew(sink, ref);
         return;
     }
