@@ -34,6 +34,25 @@ void aq_sink_publish(aq_sink *sink, aq_ref ref, uint64_t slot, uint64_t size)
     sink->groups->bytes += size;
 }
 
+static void discarded(void *owner, aq_op *op)
+{
+    (void)op;
+    aq_sink_op_done(owner);
+}
+
+/* After a failed flush nobody knows what is on the disk, and a second flush would lie:
+ * nothing of it is shown, nor gone on with. */
+static void group_give_up(aq_group *group)
+{
+    aq_sink *sink = group->sink;
+    aq_op *op = aq_sink_op(sink, AQ_OP_DISCARD, group->items.count, discarded, sink);
+    for (uint32_t i = 0; i < group->items.count; i++) {
+        op->items[i].slot = group->items.at[i].slot;
+    }
+    group->at = group->items.count;
+    aq_sink_op_queue(sink, op);
+}
+
 static void flushed(void *owner, aq_op *op)
 {
     aq_group *group = owner;
@@ -43,9 +62,7 @@ static void flushed(void *owner, aq_op *op)
     group->state = GROUP_PUBLISHING;
     for (uint32_t i = 0; i < op->item_count; i++) {
         if (op->items[i].status != AQ_OK) {
-            /* After a failed flush nobody knows what is on the disk: nothing of it is
-             * shown. */
-            group->at = group->items.count;
+            group_give_up(group);
             aq_sink_problem(sink, group->items.at[i].ref, op->items[i].status);
             aq_sink_fail(sink, op->items[i].status);
             return;

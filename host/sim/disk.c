@@ -310,6 +310,13 @@ void sim_disk_sync_object(sim_disk *disk, sim_object *object)
     }
 }
 
+void sim_disk_forgive(sim_disk *disk)
+{
+    for (size_t i = 0; i < disk->dirty_count; i++) {
+        disk->dirty[i]->poisoned = false;
+    }
+}
+
 void sim_disk_sync_slot(sim_disk *disk, uint64_t slot)
 {
     char name[20];

@@ -129,6 +129,9 @@ aq_status sim_disk_parents(sim_disk *disk, const char *path);
 /* Durability. */
 void sim_disk_sync_object(sim_disk *disk, sim_object *object);
 void sim_disk_sync_slot(sim_disk *disk, uint64_t slot); /* its name and its bytes */
+/* Failed syncs are forgotten. Without it a process that dies between a failed FLUSH and its
+ * next op would leave a trap that no later process can know of. */
+void sim_disk_forgive(sim_disk *disk);
 void sim_disk_sync_names(sim_disk *disk);
 /* The machine stops: each unsynced thing is there, or not, or half there, by chance. */
 void sim_disk_power_loss(sim_disk *disk, sim_chance *chance);

@@ -371,6 +371,8 @@ void sim_node_crash(sim_node *node, sim_chance *chance, bool power_loss)
     }
     if (power_loss) {
         sim_disk_power_loss(&node->disk, chance);
+    } else {
+        sim_disk_forgive(&node->disk);
     }
     node->engine = NULL;
     node->life++;
