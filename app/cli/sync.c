@@ -503,9 +503,14 @@ static int task_run(const options *o, task what)
     s.report.push = s.push;
     int code;
     if (status == AQ_OK) {
-        code = session_end(&s, session_run_with_token(&s));
+        status = session_run_with_token(&s);
+        code = session_end(&s, status);
     } else {
         code = fail_with(o->json, status, "%s", s.fault.text);
+    }
+    if (status != AQ_OK && what == TASK_SYNC && !o->dry_run &&
+        !s.places.destination.is_url && !s.places.destination.exists) {
+        rmdir(s.places.destination.path); /* made for nothing; stays if it is not empty */
     }
     scratch_remove(&s);
     free(s.rules);
