@@ -301,6 +301,7 @@ static void remove_some(aq_sink *sink)
     aq_ops *ops = &sink->s.core->ops;
     uint32_t count = sink->doomed.count < ITEMS_MAX ? sink->doomed.count : ITEMS_MAX;
     aq_op *op = aq_sink_op(sink, AQ_OP_REMOVE, count, removed, sink);
+    sink->staged_any = true; /* hosts move what they remove through staging */
     for (uint32_t i = 0; i < count; i++) {
         aq_extra extra = sink->doomed.at[--sink->doomed.count];
         char path[AQ_PATH_MAX + 1];
