@@ -176,8 +176,8 @@ static bool lies_in_moved(const aq_tree *own, uint32_t dir)
     return dir != 0;
 }
 
-/* A directory that something has left is not what it was. */
-static bool holds_moved(aq_sink *sink, uint32_t dir)
+/* A directory that something has left is not what it was; what takes no part stays. */
+static bool is_divided(aq_sink *sink, uint32_t dir)
 {
     const aq_tree *own = &sink->scan.tree;
     aq_heap *heap = &sink->s.core->heap;
@@ -186,6 +186,7 @@ static bool holds_moved(aq_sink *sink, uint32_t dir)
     AQ_VECTOR_PUSH(heap, stack, dir);
     while (stack.count != 0 && !found) {
         const aq_dir *d = &own->dirs.at[stack.at[--stack.count]];
+        found |= d->hidden;
         for (uint32_t i = 0; i < d->count && !found; i++) {
             const aq_entry *entry = d->entries[i];
             if (entry->stamp.type == AQ_TYPE_DIRECTORY) {
@@ -209,7 +210,7 @@ static void take_over(aq_sink *sink, aq_ref ref, aq_extra local)
     bool rename =
         mark == AQ_MARK_EXTRA && sink->s.options.delete_extra && !sink->root_broken;
     bool taken = mark == AQ_MARK_MOVED || lies_in_moved(own, local.dir) ||
-                 (is_dir && holds_moved(sink, local.entry->child));
+                 (is_dir && is_divided(sink, local.entry->child));
     if (taken || (is_dir && !rename)) {
         make_anew(sink, ref);
         return;

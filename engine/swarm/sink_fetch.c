@@ -405,7 +405,7 @@ static void hash_step(aq_fetch *f)
 static void discarded(void *owner, aq_op *op)
 {
     (void)op;
-    aq_sink_op_done(owner);
+    op_ended(owner);
 }
 
 static void fetch_finish(aq_fetch *f)
@@ -419,9 +419,7 @@ static void fetch_finish(aq_fetch *f)
         return;
     }
     /* Each chunk was right and the whole is not: start from nothing, once or twice. */
-    aq_op *op = aq_sink_op(sink, AQ_OP_DISCARD, 1, discarded, sink);
-    op->items[0].slot = f->slot;
-    aq_sink_op_queue(sink, op);
+    aq_sink_op_queue(sink, op_new(f, AQ_OP_DISCARD, discarded, nothing_to_run, 0));
     for (uint32_t i = 0; i < sink->leftovers.count; i++) {
         if (sink->leftovers.at[i] == f->slot) {
             sink->leftovers.at[i] = 0;

@@ -127,8 +127,10 @@ static void listing_finish(listing *l)
             at += aq_entry_size(entry->name_size, entry->target_size);
             if (entry_is_wanted(scan, l->dir, base, base_size, entry)) {
                 entries[kept++] = entry;
-            } else if (!aq_name_is_valid(entry->name, entry->name_size)) {
-                scan->tree.dirs.at[l->dir].broken = true;
+            } else {
+                aq_dir *d = &scan->tree.dirs.at[l->dir];
+                d->hidden = true;
+                d->broken |= !aq_name_is_valid(entry->name, entry->name_size);
             }
         }
     }

@@ -45,6 +45,7 @@ typedef struct aq_dir {
     uint32_t open_children; /* directories below that are not complete */
     uint8_t state;          /* aq_dir_state */
     bool broken;  /* something here or below could not be read: absence means nothing */
+    bool hidden;  /* something in it takes no part: it is more than its entries */
     uint8_t mark; /* the owner's */
     aq_hash hash; /* when complete */
 } aq_dir;

@@ -288,6 +288,7 @@ void sim_job_down(sim_job *job)
         job->state = SIM_JOB_IDLE;
     }
     job->link = 0;
+    job->sync = 0; /* the next engine counts from the beginning */
     job->number++;
 }
 
