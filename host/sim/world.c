@@ -88,7 +88,7 @@ static void on_step(void *watcher, sim_node *node, const aq_op *op, uint32_t ste
 {
     sim_world *world = watcher;
     sim_job *job = job_of(world, node);
-    if (job != NULL) {
+    if (job != NULL && step < op->item_count) {
         backup_look(op, step, job);
     }
     /* Names that a link changed mean something else: only TLS guards them. */
