@@ -75,7 +75,8 @@ static void scan_fail(aq_scan *scan, aq_status status)
 static bool entry_is_wanted(aq_scan *scan, uint32_t dir, const char *base, size_t base_size,
                             const aq_entry *entry)
 {
-    if (dir == 0 && aq_name_is_reserved(entry->name, entry->name_size)) {
+    bool reserved = dir == 0 && aq_name_is_reserved(entry->name, entry->name_size);
+    if (reserved || entry->stamp.type == AQ_TYPE_OTHER) {
         return false;
     }
     char path[AQ_PATH_MAX + AQ_NAME_MAX + 2];
