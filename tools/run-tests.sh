@@ -9,11 +9,12 @@
 #   wasm   tests/unit as WASM in Node
 #   e2e    tests/e2e: the program as a person uses it
 #   asan   unit and sim once more under ASan and UBSan, and e2e with such a program
+#   valgrind   unit, a few seeds, and a sync over TLS under memcheck
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 build=${BUILD:-build}
-groups=${*:-tidy unit sim wasm e2e asan}
+groups=${*:-tidy unit sim wasm e2e asan valgrind}
 mkdir -p "$build"
 log=$build/test-log
 counts=$build/test-counts
@@ -42,7 +43,7 @@ run() {
     if [ "$bad" -eq 0 ]; then
         printf 'ok    %-36s %4d passed, %d s\n' "$name" "$good" "$took"
     else
-        sed 's/^/    /' "$log"
+        tail -n 150 "$log" | sed 's/^/    /'
         [ "$status" -eq 124 ] && echo "    stopped: it took longer than $limit s"
         printf 'FAIL  %-36s %4d passed, %d failed, exit %d, %d s\n' \
             "$name" "$good" "$bad" "$status" "$took"
@@ -99,6 +100,10 @@ for group in $groups; do
             run_sim "$build-asan" 'asan ' 30
             run_e2e "$build-asan" 'asan e2e '
         }
+        ;;
+    valgrind)
+        make_or_fail valgrind unit-build && make_or_fail valgrind sim-build &&
+            run valgrind 300 tools/valgrind.sh "$build"
         ;;
     *)
         echo "run-tests.sh: no group is called '$group'" >&2
