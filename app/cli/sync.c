@@ -59,7 +59,7 @@ typedef struct session {
     bool was_up;
     uint64_t tries;         /* since there was progress */
     uint64_t redial_at_ns;  /* 0: not waiting */
-    uint64_t bytes_at_dial; /* content done when the link was dialled */
+    uint64_t bytes_at_dial; /* content that had crossed when the link was dialled */
     unsigned signals;
     uint64_t hurry_at_ns; /* leave the loop then, come what may; 0: no hurry */
     bool out_of_time;
@@ -114,7 +114,7 @@ static void sync_begin(session *s)
             .tries = 1, .timeout_ns = s->o->contimeout_ns, .ca_file = s->o->ca_file};
         s->link = aq_loop_dial(s->loop, url, &dial);
     }
-    s->bytes_at_dial = s->account.now.bytes_done;
+    s->bytes_at_dial = s->account.now.bytes_literal;
     s->sync = aq_sync_start(aq_loop_engine(s->loop), s->link, s->root, s->folder,
                             s->push ? AQ_PUSH : AQ_PULL, &so);
 }
@@ -185,7 +185,7 @@ static void sync_ended(session *s, const aq_note *note)
     const char *text = note->text;
     figures_update(s);
     account_next(&s->account);
-    if (s->account.now.bytes_done > s->bytes_at_dial) {
+    if (s->account.now.bytes_literal > s->bytes_at_dial) {
         s->tries = 0;
     }
     if (!s->local && (status == AQ_CLOSED || status == AQ_TIMEOUT || status == AQ_CONNECT ||

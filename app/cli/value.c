@@ -111,14 +111,15 @@ bool time_parse(const char *text, uint64_t *out_ns)
 
 static bool rate_parse(const char *text, uint64_t *out)
 {
-    if (strcmp(text, "off") == 0) {
+    if (text[0] == '\0' || strcmp(text, "off") == 0) {
         *out = 0;
         return true;
     }
     return size_parse(text, 1024, out);
 }
 
-/* "UP:DOWN", or one for both; bare numbers are KiB, as with rsync; 0 and off: no limit. */
+/* "UP:DOWN", or one for both; bare numbers are KiB, as with rsync; 0, off or nothing
+ * beside the colon: no limit. */
 bool rates_parse(const char *text, rates *out)
 {
     char copy[64];
@@ -128,6 +129,9 @@ bool rates_parse(const char *text, rates *out)
     }
     memcpy(copy, text, size + 1);
     char *colon = strchr(copy, ':');
+    if (size == 0 || (size == 1 && colon != NULL)) {
+        return false;
+    }
     if (colon != NULL) {
         *colon = '\0';
     }

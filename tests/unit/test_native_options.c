@@ -1,6 +1,7 @@
 /* test_native_options.c: the command's own parts: values, options from three sources, the
  * filter text they make, escaping, JSON, progress, and what SRC and DST mean.
  */
+#include "app/cli/account.h"
 #include "app/cli/operand.h"
 #include "app/cli/options.h"
 #include "app/cli/progress.h"
@@ -104,7 +105,11 @@ TEST(times_rates_and_limits)
     CHECK_EQ(r.down, 102400);
     CHECK(rates_parse("off:1M", &r));
     CHECK_EQ(r.up, 0);
-    CHECK(!rates_parse("1M:", &r));
+    CHECK(rates_parse(":1M", &r));
+    CHECK_EQ(r.up, 0);
+    CHECK_EQ(r.down, 1048576);
+    CHECK(!rates_parse(":", &r));
+    CHECK(!rates_parse("", &r));
     CHECK(!rates_parse("1M:2M:3M", &r));
     CHECK(delete_limit_parse("100", &d));
     CHECK_EQ(d.files, 100);
@@ -350,6 +355,36 @@ TEST(progress_never_goes_backwards)
     CHECK_EQ(progress_permille(&p, &s), 1000);
 }
 
+TEST(a_dialled_run_counts_once)
+{
+    account a = {0};
+    aq_stats first = {.files_changed = 10,
+                      .files_done = 4,
+                      .bytes_changed = 1000,
+                      .bytes_done = 450,
+                      .bytes_sent = 7,
+                      .complete = true};
+    account_update(&a, &first);
+    CHECK_EQ(a.now.bytes_done, 450);
+    account_next(&a);
+    aq_stats scanning = {.files_changed = 2, .bytes_changed = 100, .bytes_sent = 1};
+    account_update(&a, &scanning);
+    CHECK_EQ(a.now.bytes_changed, 1000);
+    CHECK_EQ(a.now.bytes_done, 450);
+    aq_stats second = {.files_changed = 6,
+                       .files_done = 5,
+                       .bytes_changed = 600,
+                       .bytes_done = 500,
+                       .bytes_sent = 5,
+                       .complete = true};
+    account_update(&a, &second);
+    CHECK_EQ(a.now.files_changed, 10);
+    CHECK_EQ(a.now.files_done, 9);
+    CHECK_EQ(a.now.bytes_changed, 1000);
+    CHECK_EQ(a.now.bytes_done, 900);
+    CHECK_EQ(a.now.bytes_sent, 12);
+}
+
 TEST(the_line_fits_the_terminal)
 {
     static progress p;
@@ -459,6 +494,6 @@ TEST_MAIN(TEST_REF(sizes_take_units_as_in_rsync), TEST_REF(times_rates_and_limit
           TEST_REF(command_lines), TEST_REF(a_flag_beats_the_environment_beats_the_file),
           TEST_REF(options_become_rules), TEST_REF(nothing_reaches_a_terminal_unescaped),
           TEST_REF(numbers_for_people), TEST_REF(json_is_one_valid_line),
-          TEST_REF(progress_never_goes_backwards), TEST_REF(the_line_fits_the_terminal),
-          TEST_REF(changes_are_itemized_as_in_rsync),
+          TEST_REF(progress_never_goes_backwards), TEST_REF(a_dialled_run_counts_once),
+          TEST_REF(the_line_fits_the_terminal), TEST_REF(changes_are_itemized_as_in_rsync),
           TEST_REF(src_and_dst_mean_what_they_mean_to_rsync))
