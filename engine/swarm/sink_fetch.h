@@ -61,10 +61,10 @@ struct aq_fetch {
     aq_stamp basis;
     aq_mapper mapper;
     bool mapper_counted;
-    aq_map by_hash; /* the basis' chunks */
-    uint8_t *used;  /* a basis chunk is part of the new file */
-    uint32_t *match,
-        *match_after; /* for each chunk: the basis' one; the next that has one */
+    aq_map by_hash;           /* the basis' chunks */
+    uint8_t *used;            /* a basis chunk is part of the new file */
+    uint32_t *match;          /* for each chunk: the basis' one, or AQ_NOWHERE */
+    uint32_t *before, *after; /* the nearest chunks with a match, or AQ_NOWHERE */
 
     uint32_t at; /* chunks before it are decided */
     uint32_t have;

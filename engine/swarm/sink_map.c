@@ -281,19 +281,25 @@ static void chunks_match(aq_fetch *f)
         AQ_ASSERT(
             aq_map_put(&f->by_hash, heap, aq_load64(own->chunks.at[i].hash.bytes), i));
     }
+    size_t room = ((size_t)count + 1) * sizeof *f->match;
     f->used = aq_heap_take_zeroed(heap, (size_t)own->chunks.count + 1);
-    f->match = aq_heap_take(heap, ((size_t)count + 1) * sizeof *f->match);
-    f->match_after = aq_heap_take(heap, ((size_t)count + 1) * sizeof *f->match_after);
-    AQ_ASSERT(f->used != NULL && f->match != NULL && f->match_after != NULL);
+    f->match = aq_heap_take(heap, room);
+    f->before = aq_heap_take(heap, room);
+    f->after = aq_heap_take(heap, room);
+    AQ_ASSERT(f->used != NULL && f->match != NULL && f->before != NULL && f->after != NULL);
+    uint32_t nearest = AQ_NOWHERE;
     for (uint32_t i = 0; i < count; i++) {
         f->match[i] = match_find(f, &f->map.chunks.at[i]);
+        f->before[i] = nearest;
         if (f->match[i] != AQ_NOWHERE) {
             f->used[f->match[i]] = 1;
+            nearest = i;
         }
     }
-    f->match_after[count] = AQ_NOWHERE;
+    nearest = AQ_NOWHERE;
     for (uint32_t i = count; i-- > 0;) {
-        f->match_after[i] = f->match[i] != AQ_NOWHERE ? f->match[i] : f->match_after[i + 1];
+        f->after[i] = nearest;
+        nearest = f->match[i] != AQ_NOWHERE ? i : nearest;
     }
 }
 
@@ -373,45 +379,57 @@ bool aq_fetch_is_unchanged(const aq_fetch *f)
 
 /* ---- where the bytes of an unknown chunk may be found ---- */
 
-/* Unused chunks of the basis from `from` on, to either side, as one range. */
-static void unused_run(const aq_fetch *f, uint32_t from, bool forward, uint64_t *offset,
-                       uint64_t *size)
+/* The unused chunks of the basis around `at`, as one range. */
+static void unused_around(const aq_fetch *f, int64_t at, uint64_t size, uint64_t *offset,
+                          uint64_t *length)
 {
     const aq_chunk_map *own = &f->mapper.map;
-    uint64_t room = f->sink->s.core->profile->chunk_max;
-    *size = 0;
-    *offset = 0;
-    for (uint32_t i = from; i < own->chunks.count && !f->used[i];) {
+    int64_t slack = f->sink->s.core->profile->chunk_max / 4;
+    int64_t from = at - slack, to = at + (int64_t)size + slack;
+    *offset = *length = 0;
+    if (to <= 0 || from >= (int64_t)own->size) {
+        return;
+    }
+    uint32_t first = aq_chunk_map_at(own, from > 0 ? (uint64_t)from : 0);
+    for (uint32_t i = first; i < own->chunks.count; i++) {
         const aq_chunk *chunk = &own->chunks.at[i];
-        if (*size + chunk->size > room) {
+        if ((int64_t)chunk->offset >= to) {
             break;
         }
-        *offset = *size == 0 || chunk->offset < *offset ? chunk->offset : *offset;
-        *size += chunk->size;
-        i = forward ? i + 1 : i - 1; /* before 0 comes a number beyond the count */
+        if (!f->used[i]) {
+            *offset = *length == 0 ? chunk->offset : *offset;
+            *length = chunk->offset + chunk->size - *offset;
+        }
     }
 }
 
+/* As far behind the last chunk that was found again, or before the next one, as here. Where
+ * bytes were inserted or removed in between, one of the two is right; after a move both
+ * are, each for its part. */
 aq_delta_basis aq_fetch_delta_basis(const aq_fetch *f, uint32_t chunk)
 {
     aq_delta_basis basis = {{0}, {0}};
+    const aq_chunk *own = f->mapper.map.chunks.at;
+    const aq_chunk *c = &f->map.chunks.at[chunk];
     if (f->match == NULL || f->mapper.map.chunks.count == 0) {
         return basis;
     }
-    uint32_t before = chunk;
-    while (before > 0 && f->match[before - 1] == AQ_NOWHERE && chunk - before < 64) {
-        before--;
+    int64_t shift = 0;
+    if (f->before[chunk] != AQ_NOWHERE) {
+        const aq_chunk *near = &f->map.chunks.at[f->before[chunk]];
+        shift = (int64_t)own[f->match[f->before[chunk]]].offset - (int64_t)near->offset;
     }
-    bool known = before > 0 && f->match[before - 1] != AQ_NOWHERE;
-    uint32_t after = f->match_after[chunk];
-    unused_run(f, known ? f->match[before - 1] + 1 : 0, true, &basis.offset[0],
-               &basis.size[0]);
-    unused_run(f, after != AQ_NOWHERE ? after - 1 : f->mapper.map.chunks.count - 1, false,
-               &basis.offset[1], &basis.size[1]);
+    unused_around(f, (int64_t)c->offset + shift, c->size, &basis.offset[0], &basis.size[0]);
+    shift = (int64_t)f->mapper.map.size - (int64_t)f->map.size;
+    if (f->after[chunk] != AQ_NOWHERE) {
+        const aq_chunk *near = &f->map.chunks.at[f->after[chunk]];
+        shift = (int64_t)own[f->match[f->after[chunk]]].offset - (int64_t)near->offset;
+    }
+    unused_around(f, (int64_t)c->offset + shift, c->size, &basis.offset[1], &basis.size[1]);
     uint64_t end0 = basis.offset[0] + basis.size[0];
     uint64_t end1 = basis.offset[1] + basis.size[1];
-    if (basis.size[0] != 0 && basis.size[1] != 0 && basis.offset[1] < end0 &&
-        basis.offset[0] < end1) {
+    if (basis.size[0] != 0 && basis.size[1] != 0 && basis.offset[1] <= end0 &&
+        basis.offset[0] <= end1) {
         uint64_t start =
             basis.offset[0] < basis.offset[1] ? basis.offset[0] : basis.offset[1];
         basis.offset[0] = start;
@@ -436,5 +454,6 @@ void aq_fetch_map_free(aq_fetch *f)
     aq_map_reset(&f->by_hash, heap);
     aq_heap_give(heap, f->used);
     aq_heap_give(heap, f->match);
-    aq_heap_give(heap, f->match_after);
+    aq_heap_give(heap, f->before);
+    aq_heap_give(heap, f->after);
 }
