@@ -9,8 +9,8 @@
  * Two things make it fast. The socket is watched, not wrapped (uv_poll): bytes are received
  * into one big buffer that all connections share, since each one uses up all it received
  * before it returns to the loop (GnuTLS keeps the parts of records). And what is to be sent
- * is gathered into frames that fill whole TLS records, of which two frames go to the kernel
- * in one call.
+ * is encrypted where the owner has it, in frames that fill whole TLS records, of which
+ * several frames go to the kernel in one call.
  *
  * A client masks its frames, as the RFC demands. The mask is there to keep what an attacker
  * chooses from looking like HTTP to a proxy on the way (RFC 6455, section 10.3). Inside TLS
@@ -38,9 +38,10 @@ enum {
     IN_SIZE = 256 * 1024,
     TURN_MAX = 1024 * 1024,             /* received or sent before others get their turn */
     FRAME_SIZE = 4 * AQ_TLS_RECORD_MAX, /* header and payload */
+    PAYLOAD_MAX = FRAME_SIZE - 8,       /* less the header, with a mask */
     FRAME_WIRE_MAX = FRAME_SIZE + 5 * AQ_TLS_RECORD_OVERHEAD,
     OUT_RESERVE = 4096, /* kept free of data, for control frames */
-    OUT_SIZE = 2 * FRAME_WIRE_MAX + OUT_RESERVE,
+    OUT_SIZE = 4 * FRAME_WIRE_MAX + OUT_RESERVE,
     HANDSHAKE_MS = 10 * 1000,
     HANGUP_MS = 5 * 1000,
     LINGER_MS = 2 * 1000
@@ -58,7 +59,7 @@ typedef enum conn_state {
 struct aq_conn_pool {
     uv_loop_t *loop;
     uint8_t in[IN_SIZE];
-    uint8_t frame[AQ_WS_HEADER_MAX + FRAME_SIZE];
+    uint8_t frame[FRAME_SIZE];
 };
 
 struct aq_conn {
@@ -245,61 +246,57 @@ static bool put(aq_conn *conn, const void *data, size_t size)
     return true;
 }
 
-/* `frame` has AQ_WS_HEADER_MAX bytes of room before its payload. */
-static bool frame_put(aq_conn *conn, aq_ws_opcode opcode, uint8_t *payload, size_t size)
+/* Puts a frame's header and the payload after it into the pool's frame, as much as is to be
+ * copied; returns how much payload that is. */
+static size_t frame_begin(aq_conn *conn, aq_ws_opcode opcode, const uint8_t *payload,
+                          size_t size, size_t *header_size)
 {
-    uint8_t header[AQ_WS_HEADER_MAX];
+    uint8_t *frame = conn->pool->frame;
     uint8_t mask[4] = {0};
     bool client = conn->config.url != NULL;
-    if (client && !conn->tls) {
+    bool masked = client && !conn->tls;
+    if (masked) {
         (void)gnutls_rnd(GNUTLS_RND_NONCE, mask, sizeof mask);
-        aq_ws_mask(payload, size, mask, 0);
     }
-    size_t header_size = aq_ws_header_put(header, opcode, size, client ? mask : NULL);
-    memcpy(payload - header_size, header, header_size);
-    return put(conn, payload - header_size, header_size + size);
+    *header_size = aq_ws_header_put(frame, opcode, size, client ? mask : NULL);
+    size_t room = masked      ? FRAME_SIZE - *header_size
+                  : conn->tls ? AQ_TLS_RECORD_MAX - *header_size
+                              : 0;
+    size_t take = size < room ? size : room;
+    memcpy(frame + *header_size, payload, take);
+    aq_ws_mask(frame + *header_size, take, mask, 0);
+    return take;
 }
 
-static bool control_put(aq_conn *conn, aq_ws_opcode opcode, const void *data, size_t size)
+/* Queues one frame. The payload is copied only as far as it shares a record with the
+ * header, or must be masked. */
+static bool frame_put(aq_conn *conn, aq_ws_opcode opcode, const uint8_t *payload,
+                      size_t size)
 {
-    uint8_t frame[AQ_WS_HEADER_MAX + AQ_WS_CONTROL_MAX];
-    if (size) {
-        memcpy(frame + AQ_WS_HEADER_MAX, data, size);
-    }
-    return frame_put(conn, opcode, frame + AQ_WS_HEADER_MAX, size);
+    size_t header_size;
+    size_t copied = frame_begin(conn, opcode, payload, size, &header_size);
+    return put(conn, conn->pool->frame, header_size + copied) &&
+           put(conn, payload + copied, size - copied);
 }
 
-/* Takes up to one frame's payload from the owner into the pool's frame. */
-static size_t gather(aq_conn *conn)
-{
-    enum {
-        /* so that header and payload fill records to the last byte */
-        HEADER = 8,
-        PAYLOAD_MAX = FRAME_SIZE - HEADER
-    };
-    size_t size = 0;
-    const uint8_t *data;
-    size_t n;
-    while (size < PAYLOAD_MAX && (n = conn->owner.peek(conn->owner.context, &data)) > 0) {
-        size_t take = n < PAYLOAD_MAX - size ? n : PAYLOAD_MAX - size;
-        memcpy(conn->pool->frame + AQ_WS_HEADER_MAX + size, data, take);
-        size += take;
-        conn->owner.sent(conn->owner.context, take);
-    }
-    return size;
-}
-
-/* Fills the out buffer with frames; returns how many bytes it took. */
+/* Takes what the owner has next, as far as there is room, and queues it in frames; returns
+ * how many bytes it took. All of it at once: asked in between, the owner would move it. */
 static size_t fill(aq_conn *conn)
 {
-    size_t total = 0;
-    size_t size;
-    while (conn->state != CONN_DOWN && out_room(conn) >= FRAME_WIRE_MAX + OUT_RESERVE &&
-           (size = gather(conn)) > 0) {
-        total += size;
-        (void)frame_put(conn, AQ_WS_BINARY, conn->pool->frame + AQ_WS_HEADER_MAX, size);
+    const uint8_t *data;
+    size_t size = conn->owner.peek(conn->owner.context, &data);
+    size_t taken = 0;
+    while (taken < size && out_room(conn) >= FRAME_WIRE_MAX + OUT_RESERVE) {
+        size_t part = size - taken < PAYLOAD_MAX ? size - taken : PAYLOAD_MAX;
+        if (!frame_put(conn, AQ_WS_BINARY, data + taken, part)) {
+            return 0; /* it is down */
+        }
+        taken += part;
     }
-    return total;
+    if (taken) {
+        conn->owner.sent(conn->owner.context, taken);
+    }
+    return taken;
 }
 
 static void events_set(aq_conn *conn)
@@ -316,7 +313,7 @@ static void events_set(aq_conn *conn)
 static void linger(aq_conn *conn)
 {
     static const uint8_t normal[2] = {1000 >> 8, 1000 & 255};
-    if (!conn->refused && !control_put(conn, AQ_WS_CLOSE, normal, sizeof normal)) {
+    if (!conn->refused && !frame_put(conn, AQ_WS_CLOSE, normal, sizeof normal)) {
         return;
     }
     if (conn->tls) {
@@ -395,7 +392,7 @@ static void up(aq_conn *conn)
 static void close_now(aq_conn *conn, unsigned code, aq_status status, const char *text)
 {
     uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
-    if (control_put(conn, AQ_WS_CLOSE, payload, sizeof payload)) {
+    if (frame_put(conn, AQ_WS_CLOSE, payload, sizeof payload)) {
         if (conn->tls) {
             aq_tls_bye(conn->tls);
         }
@@ -424,7 +421,7 @@ static void ws_process(aq_conn *conn, uint8_t *data, size_t size)
         case AQ_WS_PINGED:
             /* A peer that asks faster than it listens gets fewer answers. */
             if (out_room(conn) >= OUT_RESERVE / 2) {
-                (void)control_put(conn, AQ_WS_PONG, piece, piece_size);
+                (void)frame_put(conn, AQ_WS_PONG, piece, piece_size);
             }
             break;
         case AQ_WS_CLOSED:
