@@ -338,9 +338,10 @@ static void on_note(void *context, const aq_note *note)
         return;
     }
     char what[256];
-    snprintf(what, sizeof what, "%s%s%s", kinds[note->kind].text,
-             note->status != AQ_OK ? " " : "",
-             note->status != AQ_OK ? aq_status_text(note->status) : "");
+    bool usual = note->status == AQ_OK ||
+                 (note->kind == AQ_NOTE_LINK_DOWN && note->status == AQ_CLOSED);
+    snprintf(what, sizeof what, "%s%s%s", kinds[note->kind].text, usual ? "" : ": ",
+             usual ? "" : aq_status_text(note->status));
     line_print(s, note, what);
 }
 

@@ -469,6 +469,9 @@ static int session_end(session *s, aq_status status)
         status = AQ_TIMEOUT;
         code = fail_with(s->o->json, status,
                          "stopped by --max-duration; run it again to go on");
+    } else if (status == AQ_CANCELLED && s->o->max_transfer != 0 && s->signals == 0) {
+        code = fail_with(s->o->json, AQ_PARTIAL,
+                         "stopped by --max-transfer; run it again to go on");
     } else if (status == AQ_CANCELLED) {
         code = fail_with(s->o->json, status, "interrupted; run it again to go on");
     } else if (status == AQ_DENIED && s->token[0] == '\0' && !s->local) {
