@@ -109,13 +109,13 @@ typedef struct moving {
     uint64_t slot;
 } moving;
 
-static void mark_moved(aq_sink *sink, const moving *m)
+static void mark_set(aq_sink *sink, const moving *m, uint8_t mark)
 {
     aq_tree *own = &sink->scan.tree;
     if (m->ref.index == AQ_NOWHERE) {
-        own->dirs.at[m->local.entry->child].mark = AQ_MARK_MOVED;
+        own->dirs.at[m->local.entry->child].mark = mark;
     } else {
-        m->local.entry->child = AQ_MARK_MOVED;
+        m->local.entry->child = mark;
     }
 }
 
@@ -126,13 +126,13 @@ static void renamed(void *owner, aq_op *op)
     const aq_item *item = &op->items[0];
     aq_sink_op_done(sink);
     if (item->status != AQ_OK) {
+        mark_set(sink, m, AQ_MARK_EXTRA);
         if (!sink->s.ended) {
             make_anew(sink, m->ref);
         }
         aq_heap_give(&sink->s.core->heap, m);
         return;
     }
-    mark_moved(sink, m);
     aq_type type = m->ref.index == AQ_NOWHERE ? AQ_TYPE_DIRECTORY : AQ_TYPE_FILE;
     sink->s.stats.files_moved++;
     if (type == AQ_TYPE_DIRECTORY) {
@@ -226,7 +226,7 @@ static void take_over(aq_sink *sink, aq_ref ref, aq_extra local)
     item->path = aq_ops_string(&core->ops, op, path);
     item->expect = local.entry->stamp;
     if (rename) {
-        mark_moved(sink, m); /* nobody else takes it; given back if it fails */
+        mark_set(sink, m, AQ_MARK_MOVED); /* nobody else takes it; given back if it fails */
         if (is_dir) {
             aq_tree_path(&sink->remote, ref.dir, NULL, path);
         } else {

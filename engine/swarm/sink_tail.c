@@ -253,6 +253,28 @@ static void warn(aq_sink *sink, const char *text)
     }
 }
 
+/* A directory that holds something that takes no part stays, and so do those above it. */
+static void doomed_spare(aq_sink *sink, uint32_t from)
+{
+    aq_tree *own = &sink->scan.tree;
+    for (uint32_t i = sink->doomed.count; i-- > from;) {
+        const aq_extra *extra = &sink->doomed.at[i];
+        if (extra->entry->stamp.type == AQ_TYPE_DIRECTORY &&
+            own->dirs.at[extra->entry->child].hidden) {
+            own->dirs.at[extra->dir].hidden = true;
+        }
+    }
+    uint32_t kept = from;
+    for (uint32_t i = from; i < sink->doomed.count; i++) {
+        aq_extra extra = sink->doomed.at[i];
+        if (extra.entry->stamp.type != AQ_TYPE_DIRECTORY ||
+            !own->dirs.at[extra.entry->child].hidden) {
+            sink->doomed.at[kept++] = extra;
+        }
+    }
+    sink->doomed.count = kept;
+}
+
 static void doomed_list(aq_sink *sink)
 {
     const aq_sync_options *options = &sink->s.options;
@@ -267,6 +289,7 @@ static void doomed_list(aq_sink *sink)
         doom(sink, sink->extras.at[i]);
     }
     sink->extras.count = 0;
+    doomed_spare(sink, before);
     uint64_t count = sink->doomed.count - before;
     uint64_t percent_of = sink->scan.tree.file_count + sink->scan.tree.dirs.count - 1;
     bool over = count > options->delete_max ||
