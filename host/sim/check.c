@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 
 static bool differ(sim_check *check, const char *format, ...)
 {
@@ -96,8 +97,9 @@ static bool object_synced(sim_check *check, const char *path, const sim_object *
                           const sim_object *to)
 {
     if (to == NULL || from->type != to->type) {
-        bool blocks = to != NULL && to->type == AQ_TYPE_DIRECTORY &&
-                      (!check->delete_extra || holds_rest(check, to));
+        bool blocks = to != NULL && (to->type == AQ_TYPE_OTHER ||
+                                     (to->type == AQ_TYPE_DIRECTORY &&
+                                      (!check->delete_extra || holds_rest(check, to))));
         if (blocks) {
             check->blocked++;
             return true;
@@ -126,6 +128,12 @@ static const char *path_join(char *room, size_t size, const char *path, const ch
 {
     (void)snprintf(room, size, "%s%s%s", path, *path ? "/" : "", name);
     return room;
+}
+
+/* Our own name at the source's root is no content. */
+static bool is_reserved(const char *path, const char *name)
+{
+    return *path == '\0' && strcasecmp(name, ".acequia") == 0;
 }
 
 static bool is_backup(const sim_check *check, const char *path, const char *name)
@@ -160,7 +168,6 @@ static bool directory_synced(sim_check *check, const char *path, const sim_objec
             continue;
         }
         if (entry->object->type == AQ_TYPE_DIRECTORY && holds_rest(check, entry->object)) {
-            check->rests++;
             continue;
         }
         return differ(check, "extra \"%s\" was not deleted",

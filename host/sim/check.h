@@ -12,7 +12,6 @@ typedef struct sim_check {
     bool times; /* mtimes of directories too */
     char *text; /* out: the first difference */
     size_t text_size;
-    uint64_t rests;   /* out: extra directories that stay for what is excluded in them */
     uint64_t blocked; /* out: places that a directory in the way keeps as they are */
 } sim_check;
 

@@ -31,6 +31,7 @@ typedef struct sim_job {
     sim_node *client, *server;
     aq_sync_options options; /* as drawn */
     aq_sync_options now;     /* of this attempt */
+    bool is_odd;             /* its options make it leave something out */
     sim_job_state state;
     sim_job_stage stage;
     uint32_t link, sync;
@@ -45,7 +46,6 @@ typedef struct sim_job {
     uint64_t changes;   /* notes of change in this attempt */
     uint64_t literal;
     uint64_t refused; /* items of this attempt whose backup was impossible */
-    uint64_t rests;   /* extra directories that stay for what is excluded in them */
     uint64_t blocked; /* places that a directory keeps against a file */
     sim_keeps keeps;
     const char *excluded;

@@ -169,7 +169,9 @@ static void edit_create(sim_user *user, const places *all)
         return;
     }
     uint64_t kind = sim_chance_below(&user->chance, 20);
-    sim_object *made = kind < 4   ? sim_disk_make(user->disk, AQ_TYPE_DIRECTORY)
+    sim_object *made = sim_chance_hit(&user->chance, 15)
+                           ? sim_disk_make(user->disk, AQ_TYPE_OTHER)
+                       : kind < 4 ? sim_disk_make(user->disk, AQ_TYPE_DIRECTORY)
                        : kind < 6 ? symlink_make(user)
                                   : file_make(user, all);
     sim_disk_link(user->disk, directory, name, made);
@@ -321,6 +323,13 @@ void sim_user_edit(sim_user *user, uint64_t now_ns)
     } else {
         edit_meta(user, &all);
     }
+    done(user, now_ns);
+}
+
+void sim_user_rename(sim_user *user, uint64_t now_ns)
+{
+    places all = places_all(user);
+    edit_rename(user, &all);
     done(user, now_ns);
 }
 

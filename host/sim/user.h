@@ -19,6 +19,8 @@ void sim_user_populate(sim_user *user, uint64_t count, uint64_t now_ns);
 void sim_user_clone(sim_user *user, const sim_user *from, uint64_t now_ns);
 /* One change somewhere. */
 void sim_user_edit(sim_user *user, uint64_t now_ns);
+/* Gives something another name, or place. */
+void sim_user_rename(sim_user *user, uint64_t now_ns);
 /* One change of this file's bytes. */
 void sim_user_edit_file(sim_user *user, const char *path, uint64_t now_ns);
 

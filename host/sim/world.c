@@ -389,7 +389,7 @@ static void user_open(sim_world *world, uint32_t i)
                    .chance = sim_chance_open(world->options.seed, concerns[i]),
                    .is_source = i == 0,
                    .file_max = 32 << sim_chance_below(&world->draw, 11),
-                   .path_max = 120};
+                   .path_max = 300};
 }
 
 /* The destination: empty, something else, the same, or what was the same once. */
@@ -415,12 +415,17 @@ static void destination_draw(sim_world *world, uint32_t i)
 
 static void trees_draw(sim_world *world)
 {
-    uint64_t count = sim_chance_skewed(&world->draw, 60);
+    uint64_t high = sim_chance_hit(&world->draw, 150) ? 250 : 60;
+    uint64_t count = sim_chance_skewed(&world->draw, high);
     sim_user_populate(&world->users[0], count, 0);
     for (uint32_t i = 1; i < world->node_count; i++) {
         destination_draw(world, i);
     }
-    if (sim_chance_hit(&world->draw, 700)) {
+    if (sim_chance_hit(&world->draw, 300)) {
+        for (uint64_t moves = sim_chance_skewed(&world->draw, 20); moves > 0; moves--) {
+            sim_user_rename(&world->users[0], 0);
+        }
+    } else if (sim_chance_hit(&world->draw, 700)) {
         for (uint64_t edits = sim_chance_skewed(&world->draw, 30); edits > 0; edits--) {
             sim_user_edit(&world->users[0], 0);
         }

@@ -32,6 +32,7 @@
     X(SUSPEND, "suspend", "a program stands still for a while")                            \
     X(TIME, "time", "clocks jump by years")                                                \
     X(STOP, "stop", "syncs are stopped or paused")                                         \
+    X(ODD, "odd", "options that make single syncs do less")                                \
     X(PUSH, "push", "the source dials")                                                    \
     X(DELETE, "delete", "extras are deleted")                                              \
     X(CHECKSUM, "checksum", "contents are compared")                                       \
