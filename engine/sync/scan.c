@@ -45,10 +45,11 @@ void aq_scan_init(aq_scan *scan, aq_ops *ops, uint32_t root, const char *filter,
 {
     *scan = (aq_scan){.ops = ops,
                       .root = root,
-                      .filter = filter,
                       .owner = owner,
                       .problem = problem,
                       .completed = completed != NULL ? completed : no_one};
+    bool valid = aq_filter_open(&scan->filter, filter, NULL);
+    AQ_ASSERT(valid); /* a peer's was checked when it came */
     aq_tree_init(&scan->tree, ops->heap);
     AQ_VECTOR_PUSH(ops->heap, scan->stack, 0);
 }
@@ -89,7 +90,7 @@ static bool entry_is_wanted(aq_scan *scan, uint32_t dir, const char *base, size_
     size += entry->name_size;
     path[size] = 0;
     bool is_directory = entry->stamp.type == AQ_TYPE_DIRECTORY;
-    if (scan->filter != NULL && !aq_filter_allows(scan->filter, path, is_directory)) {
+    if (!aq_filter_passes_below(&scan->filter, path, is_directory)) {
         return false;
     }
     bool valid = aq_name_is_valid(entry->name, entry->name_size) && size <= AQ_PATH_MAX &&

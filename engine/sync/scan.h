@@ -3,13 +3,14 @@
 #define AQ_SYNC_SCAN_H
 
 #include "engine/base/ops.h"
+#include "engine/sync/filter.h"
 #include "engine/sync/tree.h"
 
 typedef struct aq_scan {
     aq_tree tree;
     aq_ops *ops;
     uint32_t root;
-    const char *filter; /* lent; NULL: everything */
+    aq_filter filter;
     void *owner;
     /* Something could not be read, or cannot be synced; it goes on. path is lent. */
     void (*problem)(void *owner, const char *path, aq_status status);
@@ -20,7 +21,8 @@ typedef struct aq_scan {
     aq_status status; /* not AQ_OK: the root itself could not be read, or memory is short */
 } aq_scan;
 
-/* The scan starts with the first aq_scan_step. With `completed` NULL nobody is told. */
+/* `filter` (NULL: everything) is lent and valid. The scan starts with the first
+ * aq_scan_step. With `completed` NULL nobody is told. */
 void aq_scan_init(aq_scan *scan, aq_ops *ops, uint32_t root, const char *filter,
                   void *owner,
                   void (*problem)(void *owner, const char *path, aq_status status),
