@@ -443,11 +443,13 @@ static void prepare(aq_sink *sink)
         AQ_ASSERT(op->items[0].data != NULL);
         op->items[0].size = SLOTS_SIZE;
         aq_sink_op_queue(sink, op);
+        aq_sink_quiet_load(sink);
     }
     aq_scan_step(&sink->scan);
     if (sink->scan.status != AQ_OK) {
         aq_sink_fail(sink, sink->scan.status);
-    } else if (aq_scan_is_over(&sink->scan) && sink->slots_listed && sink->root_known) {
+    } else if (aq_scan_is_over(&sink->scan) && sink->slots_listed && sink->quiet_loaded &&
+               sink->root_known) {
         sink->phase = AQ_SINK_WORK;
         sink->s.core->again = true;
         aq_sink_dir_decide(sink, 0);
@@ -467,6 +469,7 @@ static void start(aq_session *s)
     aq_map_init(&sink->wires, aq_load64(random + 8));
     aq_map_init(&sink->by_stamp, aq_load64(random + 16));
     aq_map_init(&sink->by_hash, aq_load64(random + 24));
+    aq_map_init(&sink->quiet_set, aq_load64(random + 24));
     AQ_VECTOR_PUSH(heap, sink->rdirs, (aq_rdir){0});
     AQ_ASSERT(aq_map_put(&sink->wires, heap, 0, 0));
     sink->open_dirs = 1;
@@ -597,6 +600,8 @@ static void sink_free(aq_session *s)
     aq_map_reset(&sink->wires, heap);
     aq_map_reset(&sink->by_stamp, heap);
     aq_map_reset(&sink->by_hash, heap);
+    aq_map_reset(&sink->quiet_set, heap);
+    AQ_VECTOR_RESET(heap, sink->quiet);
     AQ_VECTOR_RESET(heap, sink->waiting);
     AQ_VECTOR_RESET(heap, sink->queue);
     AQ_VECTOR_RESET(heap, sink->ready);

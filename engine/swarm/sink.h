@@ -9,6 +9,7 @@
  *   sink_fetch.c    large files: maps, chunks, resuming, the file's hash
  *   sink_delta.c    a chunk rebuilt from blocks of an older version
  *   sink_check.c    comparing contents: -c, moves
+ *   sink_state.c    what is remembered from one run to the next
  *   sink_tail.c     what waits for a complete root: type changes, deletions, times
  */
 #ifndef AQ_SWARM_SINK_H
@@ -63,6 +64,7 @@ typedef struct aq_rdir {
     aq_hash hash;
     uint8_t *actions; /* when PLANNED: an aq_action for each entry */
     uint32_t cursor;  /* entries before it are under way */
+    bool busy;        /* something in it had to be done */
     aq_incoming *incoming;
 } aq_rdir;
 
@@ -209,6 +211,11 @@ typedef struct aq_sink {
     AQ_VECTOR(aq_extra) candidates;
     bool indexed;
 
+    AQ_VECTOR(uint64_t) quiet; /* see sink_state.c */
+    aq_map quiet_set;
+    bool quiet_loaded, quiet_saved;
+    aq_hash options_digest;
+
     uint32_t ops; /* with the host */
     uint64_t acked;
     uint64_t stats_due_ns;
@@ -324,6 +331,12 @@ void aq_sink_drop_checks(aq_sink *sink);
 /* Is `ref` (a file, or with index AQ_NOWHERE a complete directory) the same content as our
  * `local`? Then it is moved or copied from there, else made like any other. */
 void aq_sink_check_move(aq_sink *sink, aq_ref ref, aq_extra local);
+
+/* ---- sink_state.c ---- */
+void aq_sink_quiet_load(aq_sink *sink);
+/* This pair of directories needed nothing the last time, under the same options. */
+bool aq_sink_quiet_has(const aq_sink *sink, const aq_hash *source, const aq_hash *own);
+void aq_sink_quiet_save(aq_sink *sink);
 
 /* ---- sink_tail.c ---- */
 void aq_sink_step_tail(aq_sink *sink);

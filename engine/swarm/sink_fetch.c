@@ -81,6 +81,7 @@ static void chunk_have(aq_fetch *f, uint32_t chunk, bool matched)
     f->states.at[chunk] = AQ_CHUNK_HAVE;
     f->have++;
     f->sink->s.stats.bytes_done += f->map.chunks.at[chunk].size;
+    f->undurable += f->map.chunks.at[chunk].size;
     if (matched) {
         f->sink->s.stats.bytes_matched += f->map.chunks.at[chunk].size;
     }
@@ -412,6 +413,7 @@ static void fetch_finish(aq_fetch *f)
 {
     aq_sink *sink = f->sink;
     aq_hash hash;
+    aq_fetch_record_drop(f);
     aq_blake3_final(&f->hasher, &hash);
     if (aq_compare(hash.bytes, f->file_hash.bytes, sizeof hash) == 0) {
         aq_sink_publish(sink, f->ref, f->slot, f->size);
@@ -452,6 +454,11 @@ static bool chunk_decide(aq_fetch *f, uint32_t i)
 {
     aq_chunk_state state = (aq_chunk_state)f->states.at[i];
     if (state == AQ_CHUNK_NEW && f->resuming) {
+        const aq_chunk *chunk = &f->map.chunks.at[i];
+        if (aq_fetch_is_recorded(f, chunk->offset, chunk->size)) {
+            chunk_have(f, i, false);
+            return true;
+        }
         return chunk_compare(f, i);
     }
     if (state == AQ_CHUNK_MISSING || f->match == NULL) {
@@ -497,7 +504,7 @@ static void fetch_step(aq_fetch *f)
     if (f->dead || f->sink->s.link == NULL || !aq_sink_may_start(f->sink)) {
         return;
     }
-    if (f->by_pages && !f->map_built) {
+    if (f->record_waits || (f->by_pages && !f->map_built)) {
         return;
     }
     if (f->at == 0 && f->by_pages && aq_fetch_is_unchanged(f)) {
@@ -505,6 +512,7 @@ static void fetch_step(aq_fetch *f)
         return;
     }
     fetch_decide(f);
+    aq_fetch_record_step(f);
     hash_step(f);
     if (f->map_built && f->have == f->map.chunks.count && f->hashed == f->size &&
         f->flight == 0) {
@@ -542,6 +550,9 @@ static void fetch_begin(aq_sink *sink, aq_retry next)
     f->next = sink->fetches;
     sink->fetches = f;
     sink->fetch_count++;
+    if (f->resuming) {
+        aq_fetch_record_load(f);
+    }
     aq_fetch_map_begin(f);
 }
 
@@ -561,6 +572,7 @@ static void fetches_reap(aq_sink *sink)
             job_free(f, f->jobs);
         }
         AQ_VECTOR_RESET(heap_of(f), f->redo);
+        AQ_VECTOR_RESET(heap_of(f), f->durable);
         aq_fetch_map_free(f);
         aq_heap_give(heap_of(f), f);
     }

@@ -30,6 +30,11 @@ typedef struct aq_page_origin {
     uint32_t count;
 } aq_page_origin;
 
+/* Bytes [start, end) of a file. */
+typedef struct aq_durable {
+    uint64_t start, end;
+} aq_durable;
+
 struct aq_fetch {
     aq_fetch *next;
     aq_sink *sink;
@@ -73,6 +78,12 @@ struct aq_fetch {
     aq_chunk_job *jobs;
     aq_delta *deltas;
 
+    AQ_VECTOR(aq_durable) durable; /* what an earlier attempt recorded */
+    bool record_waits;             /* it is being loaded */
+    bool recorded;                 /* there is a record to be dropped in the end */
+    bool flushing;
+    uint64_t undurable; /* bytes written since the last flush */
+
     aq_blake3_hasher hasher;
     uint64_t hashed;
     bool hash_busy;
@@ -89,6 +100,13 @@ bool aq_fetch_is_unchanged(const aq_fetch *f);
 aq_delta_basis aq_fetch_delta_basis(const aq_fetch *f, uint32_t chunk);
 /* Tells the source that its map is not needed any more. */
 void aq_fetch_map_forget(aq_fetch *f);
+
+/* ---- sink_state.c ---- */
+void aq_fetch_record_load(aq_fetch *f);
+bool aq_fetch_is_recorded(const aq_fetch *f, uint64_t offset, uint64_t size);
+/* Makes what is there durable from time to time, acknowledges and records it. */
+void aq_fetch_record_step(aq_fetch *f);
+void aq_fetch_record_drop(aq_fetch *f);
 
 /* ---- sink_fetch.c ---- */
 /* The map cannot be had: learn why. */

@@ -105,7 +105,8 @@ void aq_sink_dir_decide(aq_sink *sink, uint32_t dir)
     }
     const aq_dir *mine = &own->dirs.at[rd->local];
     bool equal = rd->has_hash && !mine->broken &&
-                 aq_compare(rd->hash.bytes, mine->hash.bytes, sizeof rd->hash) == 0;
+                 (aq_compare(rd->hash.bytes, mine->hash.bytes, sizeof rd->hash) == 0 ||
+                  aq_sink_quiet_has(sink, &rd->hash, &mine->hash));
     if (equal && !compares_contents(sink)) {
         /* The root's own time is settled at the very end. */
         rd->retime = dir != 0 && mine->self->stamp.mtime_ns !=
@@ -259,6 +260,7 @@ static void plan_child(aq_sink *sink, aq_ref ref, const aq_entry *own)
 {
     const aq_entry *entry = aq_sink_entry(sink, ref);
     aq_rdir *child = &sink->rdirs.at[entry->child];
+    sink->rdirs.at[ref.dir].busy |= own == NULL && !sink->s.options.existing;
     if (own != NULL && own->stamp.type != AQ_TYPE_DIRECTORY) {
         AQ_VECTOR_PUSH(&sink->s.core->heap, sink->conflicts, ref);
         child->parked = true;
@@ -296,6 +298,7 @@ void aq_sink_plan(aq_sink *sink, uint32_t dir)
                 match = mine;
             } else {
                 aq_sink_extra(sink, local, mine);
+                sink->rdirs.at[dir].busy |= sink->s.options.delete_extra;
             }
         }
         aq_ref ref = {dir, i};
@@ -307,6 +310,7 @@ void aq_sink_plan(aq_sink *sink, uint32_t dir)
             continue;
         }
         aq_action action = plan_entry(sink, ref, match);
+        sink->rdirs.at[dir].busy |= action != AQ_ACTION_NONE;
         work |= action_begin(sink, ref, &action);
         actions[i] = (uint8_t)action;
     }

@@ -447,6 +447,13 @@ static void step_clean(aq_sink *sink)
     if (sink->ops != 0) {
         return;
     }
+    if (!sink->quiet_saved) {
+        sink->quiet_saved = true;
+        aq_sink_quiet_save(sink);
+        if (sink->ops != 0) {
+            return;
+        }
+    }
     if (sink->staged_any && !sink->cleaned && !only_look) {
         sink->cleaned = true;
         aq_sink_op_queue(sink, aq_sink_op(sink, AQ_OP_DISCARD, 0, cleaned, sink));

@@ -198,6 +198,7 @@ static void start(aq_session *s)
 {
     aq_source *source = aq_source_of(s);
     source->root_due_ns = s->core->now_ns + ROOT_PATIENCE_NS;
+    source->rate = s->client ? s->options.bytes_per_s_out : s->options.bytes_per_s_in;
     aq_scan_init(&source->scan, &s->core->ops, s->root, s->options.filter, source,
                  scan_problem, dir_completed);
 }

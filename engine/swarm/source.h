@@ -102,6 +102,9 @@ struct aq_source {
     aq_source_job *jobs, **jobs_end;
     uint32_t job_count;
     aq_source_data *data, **data_end;
+    uint64_t rate; /* bytes a second that may go out; 0: no limit */
+    int64_t allowance;
+    uint64_t allowance_ns; /* as of then */
     AQ_VECTOR(aq_source_want) wants;
     uint32_t wants_at;
     uint32_t reads; /* ops under way that are not the scan's, a mapper's or a hashing's */

@@ -349,9 +349,20 @@ static bool want_is_ready(aq_source *source, const aq_source_want *want)
     return true;
 }
 
+static void rate_wait(aq_source *source)
+{
+    if (source->data != NULL && source->rate != 0 && source->allowance <= 0) {
+        uint64_t missing = (uint64_t)(1 - source->allowance);
+        uint64_t wait_us =
+            missing > source->rate * 60 ? 60000000 : missing * 1000000 / source->rate;
+        aq_core_wake_at(source->s.core, source->s.core->now_ns + wait_us * 1000 + 1000000);
+    }
+}
+
 void aq_source_step_data(aq_source *source)
 {
     aq_core *core = source->s.core;
+    rate_wait(source);
     while (source->wants_at < source->wants.count) {
         const aq_source_want *wants = source->wants.at + source->wants_at;
         uint32_t count = source->wants.count - source->wants_at;
@@ -465,11 +476,37 @@ static void stamp_put(aq_writer *w, const aq_stamp *stamp)
     aq_writer_signed(w, stamp->mtime_ns);
 }
 
+/* A quarter of a second's bytes may go at once; a frame may overdraw, and is waited for. */
+static bool rate_allows(aq_source *source)
+{
+    uint64_t now = source->s.core->now_ns;
+    if (source->rate == 0) {
+        return true;
+    }
+    uint64_t passed = now - source->allowance_ns;
+    uint64_t quarter = UINT64_C(250000000);
+    uint64_t burst = source->rate / 4 + 1;
+    source->allowance_ns = now;
+    if (passed >= 4 * quarter) {
+        source->allowance = (int64_t)burst;
+    } else {
+        /* In microseconds, so that no product overflows. */
+        uint64_t micros = passed / 1000;
+        source->allowance += (int64_t)(source->rate / 1000000 * micros +
+                                       source->rate % 1000000 * micros / 1000000);
+        source->allowance_ns -= passed % 1000;
+        source->allowance =
+            source->allowance > (int64_t)burst ? (int64_t)burst : source->allowance;
+    }
+    return source->allowance > 0;
+}
+
 bool aq_source_fill_data(aq_source *source)
 {
     aq_source_data *data = source->data;
     aq_writer w;
-    if (data == NULL || !aq_session_bulk(&source->s, AQ_FRAME_MAX, &w)) {
+    if (data == NULL || !rate_allows(source) ||
+        !aq_session_bulk(&source->s, AQ_FRAME_MAX, &w)) {
         return false;
     }
     size_t part = AQ_FRAME_MAX - DATA_HEAD_MAX;
@@ -490,6 +527,7 @@ bool aq_source_fill_data(aq_source *source)
     aq_writer_bytes(&w, data->at, part);
     aq_link_bulk_end(source->s.link, AQ_FRAME_DATA, &w);
     source->s.stats.bytes_literal += part;
+    source->allowance -= source->rate != 0 ? (int64_t)part : 0;
     data->at += part;
     data->size -= part;
     if (last) {

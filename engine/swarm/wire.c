@@ -94,6 +94,7 @@ void aq_options_write(aq_writer *w, const aq_sync_options *options)
     aq_writer_varint(w, options->delete_max);
     aq_writer_varint(w, options->delete_max_percent);
     aq_writer_varint(w, options->transfer_max);
+    aq_writer_varint(w, options->bytes_per_s_in);
     const char *backup = options->backup != NULL ? options->backup : "";
     aq_writer_string(w, backup, aq_string_size(backup));
     const char *filter = options->filter != NULL ? options->filter : "";
@@ -112,6 +113,7 @@ void aq_options_read(aq_reader *r, aq_wire_options *options)
     options->options.delete_max = aq_reader_varint(r);
     options->options.delete_max_percent = (uint32_t)aq_reader_bounded(r, 100);
     options->options.transfer_max = aq_reader_varint(r);
+    options->options.bytes_per_s_in = aq_reader_varint(r);
     options->backup = aq_reader_string(r, AQ_FRAME_MAX, &options->backup_size);
     options->filter = aq_reader_string(r, AQ_FRAME_MAX, &options->filter_size);
 }
