@@ -130,12 +130,6 @@ static const char *path_join(char *room, size_t size, const char *path, const ch
     return room;
 }
 
-/* Our own name at the source's root is no content. */
-static bool is_reserved(const char *path, const char *name)
-{
-    return *path == '\0' && strcasecmp(name, ".acequia") == 0;
-}
-
 static bool is_backup(const sim_check *check, const char *path, const char *name)
 {
     return *path == '\0' && check->backup != NULL && strcmp(name, check->backup) == 0;
