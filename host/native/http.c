@@ -182,7 +182,7 @@ const char *aq_http_response_problem(const aq_http *http, const char *key)
         !http->connection_upgrade) {
         return "what listens there speaks HTTP but is no Acequia server";
     }
-    if (!*accept || strcmp(accept, http->accept)) {
+    if (!*accept || strcmp(accept, http->accept) != 0) {
         return "the server's WebSocket answer does not fit the question; is a proxy "
                "between?";
     }
@@ -217,7 +217,7 @@ bool aq_http_answer_put(const aq_http *http, aq_http_result result, bool pages_a
         return refuse(out, size, "400 Bad Request", "",
                       "HTTP/1.1 and a Host are needed.\n");
     }
-    if (strcmp(http->target, AQ_HTTP_TARGET)) {
+    if (strcmp(http->target, AQ_HTTP_TARGET) != 0) {
         return refuse(out, size, "404 Not Found", "",
                       "This is an Acequia server; there are no pages here.\n");
     }

@@ -402,7 +402,7 @@ static void on_accept(void *context, const aq_listener *listener, int fd,
 aq_status aq_links_listen(aq_links *links, const aq_listen_config *config, aq_url *url,
                           aq_fault *fault)
 {
-    aq_fault own;
+    aq_fault own = {0};
     const aq_listener_owner owner = {links, on_accept};
     fault = fault ? fault : &own;
     if (links->listener_count == LISTENERS_MAX) {
@@ -536,8 +536,9 @@ aq_links *aq_links_open(uv_loop_t *loop, aq_engine *engine, const aq_links_owner
 void aq_links_drop(aq_links *links)
 {
     for (uint32_t i = 0; i < BUCKETS; i++) {
-        while (links->buckets[i]) {
-            forget(links->buckets[i]);
+        for (link_entry *link = links->buckets[i], *next; link; link = next) {
+            next = link->next;
+            forget(link);
         }
     }
     while (links->listener_count) {

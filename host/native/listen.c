@@ -202,7 +202,9 @@ aq_listener *aq_listener_open(uv_loop_t *loop, const aq_listen_config *config,
         return NULL;
     }
     (void)aq_fault_set(fault, AQ_OK, "%s", "");
-    if (config->host && strcmp(config->host, "0.0.0.0") && strcmp(config->host, "::")) {
+    bool all =
+        !config->host || !strcmp(config->host, "0.0.0.0") || !strcmp(config->host, "::");
+    if (!all) {
         (void)snprintf(url->host, sizeof url->host, "%s", config->host);
     } else if (gethostname(url->host, sizeof url->host - 1)) {
         (void)snprintf(url->host, sizeof url->host, "localhost");

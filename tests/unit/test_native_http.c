@@ -92,7 +92,7 @@ TEST(a_head_without_end_is_refused)
     static char text[20000];
     char out[AQ_HTTP_TEXT_SIZE];
     memset(text, 'a', sizeof text - 1);
-    memcpy(text, "GET / HTTP/1.1\r\nX: ", 19);
+    text[snprintf(text, sizeof text, "GET / HTTP/1.1\r\nX: ")] = 'a';
     aq_http http;
     size_t consumed, size;
     aq_http_init(&http, false);
