@@ -78,6 +78,7 @@ static bool slots_conflict(const aq_op *x, const aq_item *a, const aq_op *y,
     if (a->slot != b->slot) {
         return false;
     }
+    bool x_flushes = x->kind == AQ_OP_FLUSH, y_flushes = y->kind == AQ_OP_FLUSH;
     bool x_writes = x->kind == AQ_OP_WRITE || x->kind == AQ_OP_COPY;
     bool y_writes = y->kind == AQ_OP_WRITE || y->kind == AQ_OP_COPY;
     if (x_writes && y_writes) {
@@ -85,7 +86,9 @@ static bool slots_conflict(const aq_op *x, const aq_item *a, const aq_op *y,
         uint64_t from_b = y->kind == AQ_OP_COPY ? b->to_offset : b->offset;
         return from_a < from_b + b->size && from_b < from_a + a->size;
     }
-    return true;
+    /* A flush promises only what was written before it began. */
+    bool beside = (x_flushes && (y_writes || y_flushes)) || (y_flushes && x_writes);
+    return !beside;
 }
 
 static bool items_conflict(const aq_op *x, const aq_item *a, const aq_op *y,

@@ -11,6 +11,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum {
+    QUIET_MAX = 320 << 10, /* engine memory without links and syncs: room for notes */
+    PEAK_MAX = 12 << 20    /* engine memory at any time, for such small trees */
+};
+
 void sim_world_fail(sim_world *world, const char *format, ...)
 {
     va_list args;
@@ -524,6 +529,47 @@ static void result_take(sim_world *world, sim_result *result)
     }
 }
 
+/* A client keeps its last sync until another starts: let it be one that never began. */
+static void last_sync_forget(sim_node *node)
+{
+    const uint32_t link = UINT32_MAX;
+    aq_link_config config = {.client = true, .trusted = true};
+    aq_sync_options options = {.delete_max = UINT64_MAX};
+    for (uint32_t i = 0; i < 2; i++) {
+        aq_link_open(node->engine, link - i, &config);
+        (void)aq_sync_start(node->engine, link - i, node->root, "", AQ_PUSH, &options);
+        aq_link_closed(node->engine, link - i, AQ_CLOSED);
+        while (aq_poll(node->engine) != NULL) {
+        }
+    }
+    aq_note note;
+    while (aq_poll_note(node->engine, &note)) {
+    }
+}
+
+/* When everything is over engines hold next to nothing, whatever happened. */
+static void quiet_check(sim_world *world)
+{
+    uint64_t until = world->clock.now_ns + 300ULL * SIM_S;
+    while (!world->failed && world->clock.count > 0 && world->clock.heap[0].at_ns < until) {
+        (void)sim_clock_step(&world->clock);
+        world->steps++;
+    }
+    for (uint32_t i = 0; i < world->node_count && !world->failed; i++) {
+        sim_node *node = &world->nodes[i];
+        last_sync_forget(node);
+        uint64_t used = aq_memory_used(node->engine);
+        if (used > QUIET_MAX) {
+            sim_world_fail(world, "%s still holds %llu bytes when all is over", node->name,
+                           (unsigned long long)used);
+        }
+        if (node->memory_peak > PEAK_MAX) {
+            sim_world_fail(world, "%s needed %llu bytes of memory", node->name,
+                           (unsigned long long)node->memory_peak);
+        }
+    }
+}
+
 void sim_world_run(const sim_options *options, sim_arena *arena, void *memory,
                    sim_result *result)
 {
@@ -540,5 +586,6 @@ void sim_world_run(const sim_options *options, sim_arena *arena, void *memory,
                            (unsigned long long)options->steps_max);
         }
     }
+    quiet_check(world);
     result_take(world, result);
 }
