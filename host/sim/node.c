@@ -79,7 +79,8 @@ static bool slots_conflict(const aq_op *x, const aq_item *a, const aq_op *y,
         return false;
     }
     bool x_flushes = x->kind == AQ_OP_FLUSH, y_flushes = y->kind == AQ_OP_FLUSH;
-    bool x_writes = x->kind == AQ_OP_WRITE || x->kind == AQ_OP_COPY;
+    bool x_writes =
+        x->kind == AQ_OP_WRITE || x->kind == AQ_OP_COPY || x->kind == AQ_OP_READ;
     bool y_writes = y->kind == AQ_OP_WRITE || y->kind == AQ_OP_COPY;
     if (x_writes && y_writes) {
         uint64_t from_a = x->kind == AQ_OP_COPY ? a->to_offset : a->offset;
@@ -89,6 +90,11 @@ static bool slots_conflict(const aq_op *x, const aq_item *a, const aq_op *y,
     /* A flush promises only what was written before it began. */
     bool beside = (x_flushes && (y_writes || y_flushes)) || (y_flushes && x_writes);
     return !beside;
+}
+
+static bool reads_slot(const aq_op *op, const aq_item *item)
+{
+    return op->kind == AQ_OP_READ && (item->flags & AQ_ITEM_SLOT);
 }
 
 static bool items_conflict(const aq_op *x, const aq_item *a, const aq_op *y,
@@ -101,7 +107,14 @@ static bool items_conflict(const aq_op *x, const aq_item *a, const aq_op *y,
     if (changes_slot(x->kind) && changes_slot(y->kind) && slots_conflict(x, a, y, b)) {
         return true;
     }
-    return x->kind == AQ_OP_SAVE && y->kind == AQ_OP_SAVE && strcmp(a->path, b->path) == 0;
+    if (reads_slot(x, a) && changes_slot(y->kind) && y->kind != AQ_OP_FLUSH &&
+        slots_conflict(x, a, y, b)) {
+        return true;
+    }
+    bool states =
+        (x->kind == AQ_OP_SAVE && (y->kind == AQ_OP_SAVE || y->kind == AQ_OP_LOAD)) ||
+        (x->kind == AQ_OP_LOAD && y->kind == AQ_OP_SAVE);
+    return states && strcmp(a->path, b->path) == 0;
 }
 
 static void order_check(sim_node *node, const aq_op *op)
@@ -110,7 +123,8 @@ static void order_check(sim_node *node, const aq_op *op)
         const aq_op *other = node->pending[p].op;
         for (uint32_t i = 0; other != NULL && i < op->item_count; i++) {
             for (uint32_t j = 0; j < other->item_count; j++) {
-                if (items_conflict(op, &op->items[i], other, &other->items[j])) {
+                if (items_conflict(op, &op->items[i], other, &other->items[j]) ||
+                    items_conflict(other, &other->items[j], op, &op->items[i])) {
                     violation(node, "ops in flight whose order matters: %s and %s",
                               sim_op_name(op->kind), sim_op_name(other->kind));
                     return;
