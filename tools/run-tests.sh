@@ -87,7 +87,7 @@ for group in $groups; do
     case $group in
     tidy) run tidy 60 tools/tidy.sh ;;
     unit) make_or_fail unit unit-build && run_units "$build" '' ;;
-    sim) make_or_fail sim sim-build && run_sim "$build" '' 300 ;;
+    sim) make_or_fail sim sim-build && run_sim "$build" '' 3000 ;;
     wasm)
         # shellcheck disable=SC2046 # a list of names
         make_or_fail wasm wasm-build && run wasm 300 node tools/wasm-tests.mjs \
@@ -97,7 +97,7 @@ for group in $groups; do
     asan)
         make_or_fail asan asan-build && {
             run_units "$build-asan" 'asan '
-            run_sim "$build-asan" 'asan ' 30
+            run_sim "$build-asan" 'asan ' 200
             run_e2e "$build-asan" 'asan e2e '
         }
         ;;
