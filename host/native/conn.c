@@ -368,6 +368,21 @@ void aq_conn_hangup(aq_conn *conn)
     }
 }
 
+static void on_down_ignored(void *context, const aq_fault *fault)
+{
+    (void)context;
+    (void)fault;
+}
+
+void aq_conn_leave(aq_conn *conn)
+{
+    conn->owner.on_down = on_down_ignored;
+    if (conn->state == CONN_OPEN) {
+        aq_conn_hangup(conn);
+    }
+    aq_conn_drop(conn);
+}
+
 /* ---- receiving
  * --------------------------------------------------------------------------- */
 

@@ -50,6 +50,9 @@ void aq_conn_pump(aq_conn *conn);
  * takes 5 s at most. */
 void aq_conn_hangup(aq_conn *conn);
 
+/* Ends at once, without on_down, with a goodbye if it can be said without waiting. */
+void aq_conn_leave(aq_conn *conn);
+
 /* Ends at once, without on_down. */
 void aq_conn_drop(aq_conn *conn);
 

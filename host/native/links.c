@@ -538,6 +538,10 @@ void aq_links_drop(aq_links *links)
     for (uint32_t i = 0; i < BUCKETS; i++) {
         for (link_entry *link = links->buckets[i], *next; link; link = next) {
             next = link->next;
+            if (link->conn && link->state == LINK_UP) {
+                aq_conn_leave(link->conn);
+                link->conn = NULL;
+            }
             forget(link);
         }
     }

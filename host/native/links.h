@@ -17,7 +17,8 @@ typedef struct aq_links_owner {
 /* NULL: out of memory. */
 aq_links *aq_links_open(uv_loop_t *loop, aq_engine *engine, const aq_links_owner *owner);
 
-/* Drops all, without a word to peers or engine. The loop must run once more for it. */
+/* Drops all without waiting, and without a word to the engine. The loop must run once more
+ * for it. */
 void aq_links_drop(aq_links *links);
 
 /* After that. */

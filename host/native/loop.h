@@ -34,7 +34,8 @@ typedef struct aq_loop_config {
  * libuv. SIGPIPE is ignored from here on. NULL on failure. */
 aq_loop *aq_loop_open(const aq_loop_config *config, aq_fault *fault);
 
-/* Ends links abruptly, waits for the ops that run, gives back all. */
+/* Ends links without waiting for their peers, waits for the ops that run, gives back all.
+ */
 void aq_loop_close(aq_loop *loop);
 
 aq_engine *aq_loop_engine(aq_loop *loop);
