@@ -219,6 +219,18 @@ static void metas_done(void *owner, aq_op *op)
     }
 }
 
+/* Times that only the modify window makes equal stay apart: nobody compared the contents,
+ * and a later sync may want to. */
+static int64_t meta_time(const aq_sink *sink, aq_ref ref)
+{
+    const aq_entry *own = aq_sink_local(sink, ref);
+    int64_t theirs = aq_sink_entry(sink, ref)->stamp.mtime_ns;
+    int64_t ours = own != NULL ? own->stamp.mtime_ns : theirs;
+    uint64_t apart = theirs > ours ? (uint64_t)theirs - (uint64_t)ours
+                                   : (uint64_t)ours - (uint64_t)theirs;
+    return apart <= (uint64_t)sink->s.options.modify_window_ns ? ours : theirs;
+}
+
 void aq_sink_step_metas(aq_sink *sink)
 {
     while (sink->metas.count != 0 && aq_sink_may_start(sink)) {
@@ -232,7 +244,7 @@ void aq_sink_step_metas(aq_sink *sink)
             aq_item *item = &op->items[i];
             item->path = aq_ops_string(&sink->s.core->ops, op, path);
             item->expect.type = entry->stamp.type;
-            item->mtime_ns = entry->stamp.mtime_ns;
+            item->mtime_ns = meta_time(sink, ref);
             item->exec = entry->stamp.exec;
         }
         aq_sink_op_queue(sink, op);
