@@ -259,3 +259,12 @@ bool sim_check_kept(sim_check *check, const sim_keeps *keeps, sim_disk *disk)
     }
     return true;
 }
+
+uint64_t sim_content_size(const sim_object *object)
+{
+    uint64_t size = object->type == AQ_TYPE_FILE ? object->size : 0;
+    for (size_t i = 0; i < object->entry_count; i++) {
+        size += sim_content_size(object->entries[i].object);
+    }
+    return size;
+}

@@ -41,4 +41,7 @@ typedef struct sim_keeps {
 void sim_keeps_take(sim_keeps *keeps, sim_arena *arena, const sim_disk *disk);
 bool sim_check_kept(sim_check *check, const sim_keeps *keeps, sim_disk *disk);
 
+/* Bytes of all files in it. */
+uint64_t sim_content_size(const sim_object *object);
+
 #endif

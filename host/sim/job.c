@@ -181,6 +181,26 @@ static sim_check check_make(const sim_job *job, char *text, size_t size)
                        .text_size = size};
 }
 
+/* What interruptions may cost: a crash loses what was not yet durable, a lost link what was
+ * under way. Only where nothing else makes content travel again. */
+static void cost_check(const sim_job *job, uint64_t content)
+{
+    sim_world *world = job->world;
+    static const sim_trouble others[] = {SIM_EDIT,  SIM_CHANGE, SIM_LOCAL,  SIM_READ,
+                                         SIM_WRITE, SIM_FULL,   SIM_STATE,  SIM_FLIP,
+                                         SIM_GONE,  SIM_ODD,    SIM_CORRUPT};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (world->trouble[others[i]]) {
+            return;
+        }
+    }
+    uint64_t most = content * (1 + world->crashes) + job->attempts * (64 << 10);
+    if (job->literal > most) {
+        sim_world_fail(world, "%llu bytes travelled for %llu",
+                       (unsigned long long)job->literal, (unsigned long long)content);
+    }
+}
+
 static void trees_check(sim_job *job, bool partial)
 {
     char text[600];
@@ -200,6 +220,9 @@ static void trees_check(sim_job *job, bool partial)
                        (unsigned long long)check.blocked, partial ? "PARTIAL" : "OK");
     }
     job->blocked = check.blocked;
+    if (check.blocked == 0) {
+        cost_check(job, sim_content_size(job->source->disk.root));
+    }
     if (job->destination->disk.slots->entry_count > 0) {
         sim_world_fail(job->world, "%zu slots are left after a complete sync",
                        job->destination->disk.slots->entry_count);

@@ -124,7 +124,8 @@ static void arrive_event(void *context, uint64_t a, uint64_t b)
     }
     uint64_t held = held_until(link, !b, net->clock->now_ns);
     if (held != 0) {
-        sim_clock_plan(net->clock, held, arrive_event, net, a, b);
+        uint64_t soon = net->clock->now_ns + 100ULL * SIM_MS;
+        sim_clock_plan(net->clock, held < soon ? held : soon, arrive_event, net, a, b);
         return;
     }
     sim_parcel *parcel = pipe->first;

@@ -12,6 +12,9 @@
 
 #include <stdio.h>
 
+/* How often what waits for a suspended process looks again: it may be continued early. */
+#define THAW_NS (100ULL * SIM_MS)
+
 static void violation(sim_node *node, const char *format, const char *a, const char *b)
 {
     char text[700];
@@ -245,7 +248,7 @@ static void op_event(void *context, uint64_t a, uint64_t b)
         return;
     }
     if (node->clock->now_ns < node->frozen_ns) {
-        sim_clock_plan(node->clock, node->frozen_ns, op_event, node, a, b);
+        sim_clock_plan(node->clock, node->clock->now_ns + THAW_NS, op_event, node, a, b);
         return;
     }
     if (sim_chance_hit(&node->chance, node->crash_op)) {

@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 enum {
-    QUIET_MAX = 320 << 10, /* engine memory without links and syncs: room for notes */
-    PEAK_MAX = 12 << 20    /* engine memory at any time, for such small trees */
+    QUIET_MAX = 192 << 10, /* engine memory without links and syncs */
+    PEAK_MAX = 12 << 20   /* engine memory at any time, for such small trees */
 };
 
 void sim_world_fail(sim_world *world, const char *format, ...)
@@ -498,15 +498,6 @@ static bool world_is_over(const sim_world *world)
     return true;
 }
 
-static uint64_t content_size(const sim_object *object)
-{
-    uint64_t size = object->type == AQ_TYPE_FILE ? object->size : 0;
-    for (size_t i = 0; i < object->entry_count; i++) {
-        size += content_size(object->entries[i].object);
-    }
-    return size;
-}
-
 static void result_take(sim_world *world, sim_result *result)
 {
     *result = (sim_result){.failed = world->failed,
@@ -517,7 +508,7 @@ static void result_take(sim_world *world, sim_result *result)
                            .virtual_ns = world->clock.now_ns,
                            .crashes = world->crashes,
                            .cuts = world->net.cuts,
-                           .content = content_size(world->nodes[0].disk.root)};
+                           .content = sim_content_size(world->nodes[0].disk.root)};
     memcpy(result->failure, world->failure, sizeof result->failure);
     for (uint32_t i = 0; i < world->node_count; i++) {
         uint64_t peak = world->nodes[i].memory_peak;
