@@ -14,8 +14,11 @@
 #include "engine/sync/path.h"
 
 #define STATS_NS UINT64_C(200000000)
+#define RATE_NS UINT64_C(50000000)
+/* How long to wait for hashes of directories that exist here, before looking into them. */
+#define PATIENCE_NS UINT64_C(400000000)
 
-enum { DATA_LAST = 1, DATA_STATUS = 2, DATA_HASH = 4, WANTS_FRAME_MAX = 32 << 10 };
+enum { DATA_LAST = 1, DATA_STATUS = 2, DATA_HASH = 4, AHEAD_MIN = 1 << 20 };
 
 /* ---- small services ---- */
 
@@ -101,12 +104,33 @@ void aq_sink_buffer_give(aq_sink *sink, uint8_t *data, uint64_t size)
     }
 }
 
+/* Two seconds' worth of what lately arrives is asked for ahead, as far as memory goes: a
+ * long fat link stays full, and a thin one does not owe us minutes. */
+static uint64_t outstanding_max(const aq_sink *sink)
+{
+    uint64_t ahead = 2 * sink->rate;
+    return ahead > AHEAD_MIN ? ahead : AHEAD_MIN;
+}
+
+static void rate_measure(aq_sink *sink)
+{
+    uint64_t now = sink->s.core->now_ns;
+    uint64_t passed = now - sink->rate_ns;
+    if (passed < RATE_NS) {
+        return;
+    }
+    uint64_t latest = sink->rate_bytes * 1000 / (passed / 1000000);
+    sink->rate = (sink->rate + latest) / 2;
+    sink->rate_bytes = 0;
+    sink->rate_ns = now;
+}
+
 bool aq_sink_may_start(const aq_sink *sink)
 {
     bool limited = sink->s.options.transfer_max != 0 &&
                    sink->s.stats.bytes_literal >= sink->s.options.transfer_max;
     return !sink->s.ended && !sink->s.stopping && !sink->s.paused && !limited &&
-           sink->fatal == AQ_OK;
+           sink->fatal == AQ_OK && sink->outstanding < outstanding_max(sink);
 }
 
 /* ---- requests ---- */
@@ -126,6 +150,7 @@ uint32_t aq_sink_request(aq_sink *sink, aq_request_kind kind, void *owner, uint3
     }
     sink->request_next = (i + 1) % AQ_SINK_REQUESTS_MAX;
     sink->request_count++;
+    sink->outstanding += size;
     aq_request *request = &sink->requests[i];
     uint32_t generation = (request->generation + 1) & (UINT32_MAX >> AQ_SINK_REQUEST_BITS);
     *request = (aq_request){.kind = (uint8_t)kind,
@@ -147,6 +172,7 @@ static aq_request *request_find(aq_sink *sink, uint32_t number)
 
 static void request_close(aq_sink *sink, aq_request *request)
 {
+    sink->outstanding -= request->size - request->received;
     request->kind = AQ_REQUEST_FREE;
     request->owner = NULL;
     sink->request_count--;
@@ -251,6 +277,8 @@ static void got_data(aq_sink *sink, aq_reader *r)
         aq_copy(request->to + request->received, bytes, size);
     }
     request->received += size;
+    sink->outstanding -= size;
+    sink->rate_bytes += size;
     sink->s.stats.bytes_literal += size;
     if ((flags & DATA_LAST) == 0) {
         return;
@@ -434,6 +462,7 @@ static void prepare(aq_sink *sink)
             return; /* an earlier session is still saving what it has */
         }
         sink->scan_begun = true;
+        sink->begun_ns = core->now_ns;
         aq_scan_init(&sink->scan, &core->ops, sink->s.root, sink->s.options.filter, sink,
                      own_scan_problem, NULL);
         aq_op *op = aq_sink_op(sink, AQ_OP_LIST, 1, slots_listed, sink);
@@ -450,8 +479,11 @@ static void prepare(aq_sink *sink)
         aq_sink_fail(sink, sink->scan.status);
     } else if (aq_scan_is_over(&sink->scan) && sink->slots_listed && sink->quiet_loaded &&
                sink->root_known) {
+        /* The source's tree is likely to be much like ours, and to take as long. */
+        uint64_t own_ns = core->now_ns - sink->begun_ns;
+        sink->patience_ns = core->now_ns + own_ns + PATIENCE_NS;
         sink->phase = AQ_SINK_WORK;
-        sink->s.core->again = true;
+        core->again = true;
         aq_sink_dir_decide(sink, 0);
     }
 }
@@ -531,6 +563,7 @@ static void step(aq_session *s)
         }
         return;
     }
+    rate_measure(sink);
     bool limited =
         s->options.transfer_max != 0 && s->stats.bytes_literal >= s->options.transfer_max;
     if (limited) {

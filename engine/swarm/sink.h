@@ -169,6 +169,7 @@ typedef struct aq_sink {
     AQ_VECTOR(aq_rdir) rdirs;
     bool root_known, root_complete, root_broken;
     int64_t root_mtime_ns;
+    uint64_t begun_ns;    /* when our own scan began */
     uint64_t patience_ns; /* until then unfinished directories may still become complete */
     bool impatient;
     uint32_t open_dirs;                 /* neither PLANNED nor SKIPPED */
@@ -181,6 +182,9 @@ typedef struct aq_sink {
     AQ_VECTOR(aq_retry) retries;
     aq_request *requests; /* AQ_SINK_REQUESTS_MAX */
     uint32_t request_count, request_next;
+    uint64_t outstanding; /* content bytes that were asked for and are not here */
+    uint64_t rate;        /* content bytes a second, lately */
+    uint64_t rate_bytes, rate_ns;
     AQ_VECTOR(aq_small *) batch; /* complete, to be staged */
     uint64_t batch_bytes;
     uint32_t small_open;       /* requested or being staged */

@@ -26,9 +26,6 @@ enum {
     ROOT_BROKEN = 2
 };
 
-/* How long to wait for hashes of directories that exist here, before looking into them. */
-#define PATIENCE_NS UINT64_C(400000000)
-
 /* A directory's children, in the order of their entries. */
 typedef struct child_info {
     uint32_t wire;
@@ -225,7 +222,6 @@ void aq_sink_step_lists(aq_sink *sink)
 void aq_sink_got_root(aq_sink *sink, aq_reader *r)
 {
     uint8_t flags = aq_reader_byte(r);
-    bool first = !sink->root_known;
     sink->root_mtime_ns = aq_reader_signed(r);
     sink->s.stats.files_total = aq_reader_varint(r);
     sink->s.stats.bytes_total = aq_reader_varint(r);
@@ -242,9 +238,6 @@ void aq_sink_got_root(aq_sink *sink, aq_reader *r)
         return;
     }
     sink->root_known = true;
-    if (first) {
-        sink->patience_ns = sink->s.core->now_ns + PATIENCE_NS;
-    }
     if (sink->phase == AQ_SINK_WORK && rd->state == AQ_RDIR_WAITING) {
         aq_sink_dir_decide(sink, 0);
     }

@@ -252,6 +252,7 @@ void aq_sink_drop_small(aq_sink *sink)
     for (uint32_t i = 0; i < AQ_SINK_REQUESTS_MAX; i++) {
         aq_request *request = &sink->requests[i];
         if (request->kind == AQ_REQUEST_SMALL) {
+            sink->outstanding -= request->size - request->received;
             request->kind = AQ_REQUEST_FREE;
             sink->request_count--;
             small_free(sink, request->owner);
