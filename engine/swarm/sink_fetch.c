@@ -21,7 +21,8 @@ enum {
     OPS_MAX = 6, /* of one file */
     COPY_MAX = 64 << 20,
     HASH_WINDOW = 4 << 20,
-    SLICES = 32, /* of the largest chunk */
+    SLICES = 32,  /* of the largest chunk */
+    HELD_MAX = 6, /* complete chunks that wait for the file's hash */
     CORRUPT_MAX = 8
 };
 
@@ -149,6 +150,25 @@ static aq_chunk_job *job_of(const aq_fetch *f, uint32_t chunk)
     return job;
 }
 
+static void job_write(aq_fetch *f, aq_chunk_job *job);
+
+/* The hasher is free: the chunk that comes next goes, if it is here; if not, nobody waits.
+ */
+static void held_go(aq_fetch *f)
+{
+    while (f->held != 0 && !f->hash_busy) {
+        aq_chunk_job *next = NULL;
+        for (aq_chunk_job *job = f->jobs; job != NULL; job = job->next) {
+            bool first = job->held && (next == NULL || job->chunk < next->chunk);
+            next = first ? job : next;
+        }
+        AQ_ASSERT(next != NULL);
+        next->held = false;
+        f->held--;
+        job_write(f, next);
+    }
+}
+
 static void written(void *owner, aq_op *op)
 {
     aq_fetch *f = owner;
@@ -169,15 +189,26 @@ static void written(void *owner, aq_op *op)
     } else {
         aq_fetch_fail(f, item->status);
     }
+    if (!f->dead) {
+        held_go(f);
+    }
 }
 
+/* Chunks that come in order are hashed for the file while they are at hand: one that
+ * follows close behind the front waits for it, rather than being read back later. */
 static void job_write(aq_fetch *f, aq_chunk_job *job)
 {
     const aq_chunk *chunk = &f->map.chunks.at[job->chunk];
+    if (f->hash_busy && chunk->offset >= f->hash_end && f->held < HELD_MAX) {
+        job->held = true;
+        f->held++;
+        return;
+    }
     aq_op *op = op_new(f, AQ_OP_WRITE, written, write_run, job->chunk);
     if (!f->hash_busy && f->hashed == chunk->offset) {
         ((fetch_work *)op->work)->hasher = &f->hasher;
         f->hash_busy = true;
+        f->hash_end = chunk->offset + chunk->size;
     }
     op->items[0].offset = chunk->offset;
     op->items[0].data = job->data;
@@ -373,6 +404,9 @@ static void hashed(void *owner, aq_op *op)
     } else if (!f->dead) {
         aq_fetch_fail(f, item->status);
     }
+    if (!f->dead) {
+        held_go(f);
+    }
 }
 
 /* Reads back what is complete behind the front, unless the front moves by itself. */
@@ -400,6 +434,7 @@ static void hash_step(aq_fetch *f)
     op->items[0].data = data;
     op->items[0].size = size;
     f->hash_busy = true;
+    f->hash_end = f->hashed + size;
     aq_sink_op_queue(f->sink, op);
 }
 

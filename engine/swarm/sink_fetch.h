@@ -18,6 +18,7 @@ typedef struct aq_chunk_job {
     struct aq_chunk_job *next;
     uint32_t chunk;
     uint32_t slices_left;
+    bool held; /* complete, waits for its turn to be hashed with the file */
     uint8_t *data;
     uint64_t size;
 } aq_chunk_job;
@@ -86,7 +87,9 @@ struct aq_fetch {
 
     aq_blake3_hasher hasher;
     uint64_t hashed;
-    bool hash_busy;
+    bool hash_busy;    /* an op has the hasher … */
+    uint64_t hash_end; /* … and brings it here */
+    uint32_t held;     /* jobs */
 };
 
 /* ---- sink_map.c ---- */
