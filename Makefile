@@ -7,13 +7,15 @@ SECONDS ?= 60
 
 setup = @tools/setup.sh
 configure = @[ -f $(1)/build.ninja ] || tools/quiet.sh meson setup $(1) $(2)
+# A progress line on a terminal, else only what went wrong.
+ninja = @ninja $$([ -t 1 ] || echo --quiet) -C
 asan_options = -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 \
 	-Dc_args="-fno-sanitize-recover=all -fno-omit-frame-pointer"
 
 all: ## build/acequia, the program
 	$(setup) native
 	$(call configure,$(BUILD))
-	@ninja -C $(BUILD) acequia
+	$(ninja) $(BUILD) acequia
 
 wasm: ## build/acequia.wasm, the engine for browsers and Node
 	$(setup) test
@@ -61,13 +63,13 @@ help: ## this list
 
 # What tools/run-tests.sh asks for.
 unit-build: all
-	@ninja -C $(BUILD) unit-tests
+	$(ninja) $(BUILD) unit-tests
 sim-build: all
-	@ninja -C $(BUILD) acequia-sim
+	$(ninja) $(BUILD) acequia-sim
 asan-build:
 	$(setup) test
 	$(call configure,$(BUILD)-asan,$(asan_options))
-	@ninja -C $(BUILD)-asan acequia acequia-sim unit-tests
+	$(ninja) $(BUILD)-asan acequia acequia-sim unit-tests
 wasm-build:
 	@$(MAKE) --no-print-directory -j$(JOBS) wasm-modules
 
