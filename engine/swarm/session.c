@@ -34,6 +34,7 @@ void aq_session_init(aq_session *s, aq_core *core, uint32_t root,
     s->core = core;
     s->root = root;
     s->options = *options;
+    s->options.dry_run |= options->verify_only; /* a check is a dry run that reads all */
     if (options->backup != NULL) {
         s->options.backup =
             text_copy(core, options->backup, aq_string_size(options->backup));

@@ -246,19 +246,22 @@ static void same_path_resolved(aq_sink *sink, const check_file *file, bool equal
     const aq_entry *entry = aq_sink_entry(sink, file->ref);
     const aq_stamp *own = &file->local.entry->stamp;
     bool only_look = sink->s.options.dry_run || sink->s.options.verify_only;
+    char path[AQ_PATH_MAX + 1];
     if (equal) {
         bool meta =
             entry->stamp.mtime_ns != own->mtime_ns || entry->stamp.exec != own->exec;
         sink->s.stats.bytes_matched += entry->stamp.size;
         if (meta && !only_look) {
             AQ_VECTOR_PUSH(&sink->s.core->heap, sink->metas, file->ref);
+        } else if (meta && !sink->s.options.verify_only) {
+            aq_sink_path(sink, file->ref, path);
+            aq_session_change(&sink->s, AQ_CHANGE_META, AQ_TYPE_FILE, path, "", 0);
         }
         return;
     }
     sink->s.stats.files_changed++;
     sink->s.stats.bytes_changed += entry->stamp.size;
     if (only_look) {
-        char path[AQ_PATH_MAX + 1];
         aq_sink_path(sink, file->ref, path);
         aq_session_change(&sink->s, AQ_CHANGE_CONTENT, AQ_TYPE_FILE, path, "",
                           entry->stamp.size);

@@ -90,7 +90,7 @@ void aq_sink_dir_decide(aq_sink *sink, uint32_t dir)
     if (rd->local == AQ_NOWHERE) {
         bool moved = rd->has_hash && !rd->parked && dir_may_be_here(sink, rd);
         bool maybe = sink->s.options.delete_extra && own->dirs.count > 1 && !rd->parked;
-        if (sink->s.options.existing || sink->s.options.verify_only) {
+        if (sink->s.options.existing) {
             aq_sink_dir_skip(sink, dir);
         } else if (moved) {
             rd->parked = true;
@@ -167,9 +167,9 @@ static aq_action compare_links(const aq_sink *sink, const aq_entry *entry,
     if (!same) {
         return sink->s.options.ignore_existing ? AQ_ACTION_NONE : AQ_ACTION_CONTENT;
     }
-    return mtimes_agree(sink, &entry->stamp, &own->stamp) || sink->s.options.ignore_existing
-               ? AQ_ACTION_NONE
-               : AQ_ACTION_META;
+    bool leave = sink->s.options.ignore_existing || sink->s.options.verify_only;
+    return leave || mtimes_agree(sink, &entry->stamp, &own->stamp) ? AQ_ACTION_NONE
+                                                                   : AQ_ACTION_META;
 }
 
 /* A file or a symlink of the source. */
@@ -262,6 +262,10 @@ static void plan_child(aq_sink *sink, aq_ref ref, const aq_entry *own)
     aq_rdir *child = &sink->rdirs.at[entry->child];
     sink->rdirs.at[ref.dir].busy |= own == NULL && !sink->s.options.existing;
     if (own != NULL && own->stamp.type != AQ_TYPE_DIRECTORY) {
+        if (sink->s.options.ignore_existing || sink->s.options.existing) {
+            aq_sink_dir_skip(sink, entry->child); /* ours stays: nothing may replace it */
+            return;
+        }
         AQ_VECTOR_PUSH(&sink->s.core->heap, sink->conflicts, ref);
         child->parked = true;
         aq_sink_dir_skip(sink, entry->child);

@@ -174,19 +174,28 @@ static void conflict_settle(aq_sink *sink, aq_ref ref)
     bool only_look = sink->s.options.dry_run || sink->s.options.verify_only;
     char path[AQ_PATH_MAX + 1];
     aq_sink_path(sink, ref, path);
+    bool blocked = own->stamp.type == AQ_TYPE_DIRECTORY;
+    bool removable = sink->s.options.delete_extra && !holds_backup(sink, path);
     if (only_look) {
-        aq_session_change(&sink->s, AQ_CHANGE_TYPE, entry->stamp.type, path, "",
-                          entry->stamp.size);
+        if (blocked && removable) {
+            mark_below(sink, own->child);
+            AQ_VECTOR_PUSH(heap_of(sink), sink->extras, (aq_extra){local, own});
+        } else if (blocked && !sink->s.options.verify_only) {
+            aq_sink_problem(sink, ref, AQ_EXISTS);
+            return;
+        }
         if (entry->stamp.type != AQ_TYPE_DIRECTORY) {
+            aq_session_change(&sink->s, AQ_CHANGE_TYPE, entry->stamp.type, path, "",
+                              entry->stamp.size);
             return;
         }
         sink->rdirs.at[entry->child].local = AQ_NOWHERE;
         aq_sink_dir_again(sink, entry->child);
     } else if (entry->stamp.type == AQ_TYPE_DIRECTORY) {
         make_way(sink, ref, own);
-    } else if (own->stamp.type != AQ_TYPE_DIRECTORY) {
+    } else if (!blocked) {
         aq_sink_schedule(sink, ref, 0);
-    } else if (sink->s.options.delete_extra && !holds_backup(sink, path)) {
+    } else if (removable) {
         mark_below(sink, own->child);
         AQ_VECTOR_PUSH(heap_of(sink), sink->extras, (aq_extra){local, own});
         AQ_VECTOR_PUSH(heap_of(sink), sink->after_removal, ref);
