@@ -90,7 +90,7 @@ for group in $groups; do
     sim) make_or_fail sim sim-build && run_sim "$build" '' 3000 ;;
     wasm)
         # shellcheck disable=SC2046 # a list of names
-        make_or_fail wasm wasm-build && run wasm 300 node tools/wasm-tests.mjs \
+        make_or_fail wasm unit-build && make_or_fail wasm wasm-build && run wasm 300 node tools/wasm-tests.mjs \
             $(find "$build/wasm/tests" -name 'test_*.wasm' | LC_ALL=C sort)
         ;;
     e2e) make_or_fail e2e all && run_e2e "$build" 'e2e ' ;;
