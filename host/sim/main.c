@@ -2,6 +2,8 @@
  *
  *     acequia-sim --seeds 1..1000
  *     acequia-sim --seed 4711 --trace --no-crash
+ *     acequia-sim --seeds 1..5 --sweep      each again and again, with one crash at every
+ *                                           step of an op, and one cut at every byte
  *
  * A seed that fails prints the one command that shows it again. */
 #include "world.h"
@@ -17,6 +19,7 @@ typedef struct command {
     uint64_t first, last;
     uint64_t twice; /* so many seeds are run twice and compared */
     bool verbose;
+    bool sweep;
     uint64_t seconds; /* stop after it; 0: run all */
     char repeat[400]; /* options to repeat in the line for people */
 } command;
@@ -47,6 +50,9 @@ static void usage(void)
          "  --steps N       the most steps of one seed (3000000)\n"
          "  --trace         print ops, bytes sent and events\n"
          "  --verbose       a line for each seed\n"
+         "  --sweep         calm but for one crash at each op, then one cut at each byte\n"
+         "  --crash-at N    calm but for a crash at this step of all ops\n"
+         "  --cut-at N      calm but for a cut there\n"
          "  --calm          no trouble, only jobs\n"
          "  --corrupt       links may change bytes, as none over TLS does\n"
          "  --no-NAME       without:");
@@ -114,6 +120,14 @@ static void command_read(command *c, char **args)
             c->options.steps_max = number_read(*++args, &end);
         } else if (strcmp(option, "--trace") == 0) {
             c->options.print = true;
+        } else if (strcmp(option, "--sweep") == 0) {
+            c->sweep = c->options.only_calm = true;
+        } else if (strcmp(option, "--crash-at") == 0) {
+            c->options.crash_at = number_read(*++args, &end);
+            c->options.only_calm = true;
+        } else if (strcmp(option, "--cut-at") == 0) {
+            c->options.cut_at = number_read(*++args, &end);
+            c->options.only_calm = true;
         } else if (strcmp(option, "--verbose") == 0) {
             c->verbose = true;
         } else if (strcmp(option, "--calm") == 0) {
@@ -145,9 +159,16 @@ static double seconds_now(void)
 static void seed_report(const command *c, const sim_result *r)
 {
     if (r->failed) {
-        printf("seed %llu FAILED: %s\n    repeat: acequia-sim --seed %llu --trace%s\n",
+        printf("seed %llu FAILED: %s\n    repeat: acequia-sim --seed %llu --trace%s",
                (unsigned long long)c->options.seed, r->failure,
                (unsigned long long)c->options.seed, c->repeat);
+        if (c->options.crash_at != 0) {
+            printf(" --crash-at %llu", (unsigned long long)c->options.crash_at);
+        }
+        if (c->options.cut_at != 0) {
+            printf(" --cut-at %llu", (unsigned long long)c->options.cut_at);
+        }
+        printf("\n");
     } else if (c->verbose) {
         printf(
             "seed %llu: %llu steps, %llu ops, %llu attempts, %llu crashes, %llu cuts, "
@@ -162,7 +183,7 @@ static void seed_report(const command *c, const sim_result *r)
     (void)fflush(stdout);
 }
 
-static void seed_run(command *c, totals *all, sim_arena *arena, void *memory)
+static sim_result seed_run(command *c, totals *all, sim_arena *arena, void *memory)
 {
     sim_result result;
     sim_world_run(&c->options, arena, memory, &result);
@@ -185,6 +206,27 @@ static void seed_run(command *c, totals *all, sim_arena *arena, void *memory)
     all->cuts += result.cuts;
     all->attempts += result.attempts;
     all->peak = result.memory_peak > all->peak ? result.memory_peak : all->peak;
+    return result;
+}
+
+/* Bytes of a large world are too many for one run each. */
+enum { SWEEP_RUNS = 300 };
+
+static void seed_sweep(command *c, totals *all, sim_arena *arena, void *memory)
+{
+    sim_result calm = seed_run(c, all, arena, memory);
+    uint64_t stride = 1 + calm.op_steps / SWEEP_RUNS;
+    for (uint64_t at = 1; at <= calm.op_steps; at += stride) {
+        c->options.crash_at = at;
+        (void)seed_run(c, all, arena, memory);
+    }
+    c->options.crash_at = 0;
+    stride = 1 + 2 * calm.bytes / SWEEP_RUNS;
+    for (uint64_t at = 2; at <= 2 * calm.bytes; at += stride) {
+        c->options.cut_at = at;
+        (void)seed_run(c, all, arena, memory);
+    }
+    c->options.cut_at = 0;
 }
 
 int main(int count, char **args)
@@ -203,7 +245,11 @@ int main(int count, char **args)
     double start = seconds_now();
     for (uint64_t seed = c.first; seed <= c.last; seed++) {
         c.options.seed = seed;
-        seed_run(&c, &all, &arena, memory);
+        if (c.sweep) {
+            seed_sweep(&c, &all, &arena, memory);
+        } else {
+            (void)seed_run(&c, &all, &arena, memory);
+        }
         if (c.seconds > 0 && seconds_now() - start > (double)c.seconds) {
             break;
         }

@@ -66,7 +66,6 @@ static void link_break(sim_net *net, sim_link *link)
                     link->half_open ? ", half-open" : "");
     link->broken = true;
     net->cuts++;
-    net->content_lost += link->pipe[0].in_flight + link->pipe[1].in_flight;
     int quiet = link->half_open ? (int)sim_chance_below(&net->chance, 2) : 2;
     for (int side = 0; side < 2; side++) {
         if (side != quiet) {
@@ -225,7 +224,6 @@ void sim_net_node_down(sim_net *net, sim_node *node)
         if (!link->broken) {
             link->broken = true;
             net->cuts++;
-            net->content_lost += link->pipe[0].in_flight + link->pipe[1].in_flight;
             if (!link->half_open) {
                 close_plan(net, link, !side, sim_chance_skewed(&net->chance, 50 * SIM_MS),
                            AQ_CLOSED);
@@ -271,6 +269,9 @@ static sim_link *link_make(sim_net *net, sim_node *client, sim_node *server)
     for (int side = 0; side < 2; side++) {
         sim_pipe *pipe = &link->pipe[side];
         pipe->cut_byte = cut_draw(net);
+        if (net->cut_at != 0 && link->id == 1 && side == (int)(net->cut_at % 2)) {
+            pipe->cut_byte = net->cut_at / 2;
+        }
         bool wrong = sim_chance_hit(chance, faults->corrupt);
         pipe->wrong_byte = wrong ? sim_chance_skewed(chance, 1 << 16) : UINT64_MAX;
         link->config[side].client = side == 0;

@@ -57,7 +57,7 @@ struct sim_net {
     size_t link_room;
     sim_net_faults faults;
     bool trusted;
-    uint64_t content_lost; /* bytes that were sent and never arrived */
+    uint64_t cut_at; /* the first link breaks there; 0: it does not */
     uint64_t cuts;
     void *watcher;
     /* The dialling engine has the link now, or (link 0) it could not be made. */

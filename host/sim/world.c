@@ -13,7 +13,7 @@
 
 enum {
     QUIET_MAX = 192 << 10, /* engine memory without links and syncs */
-    PEAK_MAX = 12 << 20   /* engine memory at any time, for such small trees */
+    PEAK_MAX = 12 << 20    /* engine memory at any time, for such small trees */
 };
 
 void sim_world_fail(sim_world *world, const char *format, ...)
@@ -89,9 +89,15 @@ static void backup_look(const aq_op *op, uint32_t step, sim_job *job)
     }
 }
 
+static void crash_event(void *context, uint64_t a, uint64_t b);
+
 static void on_step(void *watcher, sim_node *node, const aq_op *op, uint32_t step)
 {
     sim_world *world = watcher;
+    if (++world->op_steps == world->options.crash_at) {
+        sim_clock_plan(&world->clock, world->clock.now_ns, crash_event, world,
+                       (uint64_t)(node - world->nodes), 0);
+    }
     sim_job *job = job_of(world, node);
     if (job != NULL && step < op->item_count) {
         backup_look(op, step, job);
@@ -149,7 +155,8 @@ static void start_event(void *context, uint64_t a, uint64_t b)
 static void on_crash(void *watcher, sim_node *node)
 {
     sim_world *world = watcher;
-    if (world->healed || node->engine == NULL) {
+    bool ordered = world->options.crash_at != 0;
+    if ((world->healed && !ordered) || node->engine == NULL) {
         return;
     }
     world->crashes++;
@@ -158,8 +165,14 @@ static void on_crash(void *watcher, sim_node *node)
             sim_job_down(&world->jobs[i]);
         }
     }
-    bool power = world->trouble[SIM_POWER] && sim_chance_hit(&world->crash, 600);
+    bool power = ordered ? world->options.crash_at % 2 != 0
+                         : world->trouble[SIM_POWER] && sim_chance_hit(&world->crash, 600);
     sim_node_crash(node, &world->crash, power);
+    sim_job *job = job_of(world, node);
+    if (power && job != NULL && job->stage > SIM_STAGE_REAL &&
+        job->stage < SIM_STAGE_OVER) {
+        job->stage = SIM_STAGE_REAL; /* times and removals may have to be done again */
+    }
     if (world->trouble[SIM_STATE] && sim_chance_hit(&world->crash, 100)) {
         sim_trace_event(&world->trace, "%s loses its state", node->name);
         sim_disk_lose_state(&node->disk);
@@ -465,6 +478,7 @@ static void world_open(sim_world *world, void *memory)
                            .trace = &world->trace,
                            .chance = sim_chance_open(seed, "net"),
                            .trusted = !world->trouble[SIM_AUTH],
+                           .cut_at = world->options.cut_at,
                            .watcher = world,
                            .on_dialled = on_dialled};
     sim_ledger_open(&world->ledger, world->arena);
@@ -503,6 +517,7 @@ static void result_take(sim_world *world, sim_result *result)
     *result = (sim_result){.failed = world->failed,
                            .hash = world->trace.hash,
                            .steps = world->steps,
+                           .op_steps = world->op_steps,
                            .ops = world->trace.ops,
                            .bytes = world->trace.bytes,
                            .virtual_ns = world->clock.now_ns,

@@ -58,6 +58,8 @@ typedef struct sim_options {
     bool corrupt;   /* links may change bytes, as none over TLS does */
     bool print;
     uint64_t steps_max;
+    uint64_t crash_at; /* whoever does the op step of that number crashes; 0: nobody */
+    uint64_t cut_at;   /* the first link breaks at that byte; 0: it does not */
 } sim_options;
 
 typedef struct sim_world {
@@ -78,6 +80,7 @@ typedef struct sim_world {
     bool healed;
     uint64_t heal_ns;
     uint64_t steps;
+    uint64_t op_steps;
     uint64_t crashes;
     bool failed;
     char failure[1000];
@@ -89,6 +92,7 @@ typedef struct sim_result {
     char failure[1000];
     uint64_t hash;
     uint64_t steps;
+    uint64_t op_steps;
     uint64_t ops;
     uint64_t bytes;
     uint64_t virtual_ns;
