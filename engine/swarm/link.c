@@ -15,8 +15,8 @@
 
 enum {
     FRAME_ROOM = AQ_FRAME_MAX + AQ_FRAME_HEAD_MAX,
-    OUT_LOW = 128 << 10, /* bulk frames are added below this */
-    OUT_ROOM = OUT_LOW + 2 * FRAME_ROOM,
+    OUT_LOW = 96 << 10, /* bulk frames are added below this */
+    OUT_ROOM = OUT_LOW + 4 * FRAME_ROOM,
     CONTROL_MAX = 8 << 20
 };
 
@@ -56,7 +56,9 @@ static size_t frame_close(uint8_t *start, aq_frame_type type, const aq_writer *b
     aq_writer_byte(&w, (uint8_t)type);
     AQ_ASSERT(aq_writer_fits(&w));
     aq_copy(start, head, w.size);
-    aq_move(start + w.size, body->start, body->size);
+    if (start + w.size != body->start) {
+        aq_move(start + w.size, body->start, body->size);
+    }
     return w.size + body->size;
 }
 

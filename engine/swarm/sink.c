@@ -150,6 +150,9 @@ uint32_t aq_sink_request(aq_sink *sink, aq_request_kind kind, void *owner, uint3
     }
     sink->request_next = (i + 1) % AQ_SINK_REQUESTS_MAX;
     sink->request_count++;
+    if (sink->outstanding == 0) {
+        sink->content_ns = sink->s.core->now_ns;
+    }
     sink->outstanding += size;
     aq_request *request = &sink->requests[i];
     uint32_t generation = (request->generation + 1) & (UINT32_MAX >> AQ_SINK_REQUEST_BITS);
@@ -278,6 +281,7 @@ static void got_data(aq_sink *sink, aq_reader *r)
     }
     request->received += size;
     sink->outstanding -= size;
+    sink->content_ns = sink->s.core->now_ns;
     sink->rate_bytes += size;
     sink->s.stats.bytes_literal += size;
     if ((flags & DATA_LAST) == 0) {
@@ -548,6 +552,21 @@ static void wind_down(aq_sink *sink)
     }
 }
 
+/* A peer that answers pings but not requests is as good as silent. */
+static bool stall_ends_link(aq_sink *sink)
+{
+    uint64_t due = sink->content_ns + 2 * sink->s.core->config.timeout_ns;
+    if (sink->outstanding == 0) {
+        return false;
+    }
+    if (sink->s.core->now_ns >= due) {
+        aq_link_fail(sink->s.link, AQ_TIMEOUT);
+        return true;
+    }
+    aq_core_wake_at(sink->s.core, due);
+    return false;
+}
+
 static void step(aq_session *s)
 {
     aq_sink *sink = aq_sink_of(s);
@@ -571,6 +590,9 @@ static void step(aq_session *s)
     }
     if (sink->fatal != AQ_OK || s->stopping) {
         wind_down(sink);
+        return;
+    }
+    if (stall_ends_link(sink)) {
         return;
     }
     if (sink->phase == AQ_SINK_PREPARE) {

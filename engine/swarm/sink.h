@@ -185,6 +185,7 @@ typedef struct aq_sink {
     uint64_t outstanding; /* content bytes that were asked for and are not here */
     uint64_t rate;        /* content bytes a second, lately */
     uint64_t rate_bytes, rate_ns;
+    uint64_t content_ns; /* when content came last, or was asked for after a pause */
     AQ_VECTOR(aq_small *) batch; /* complete, to be staged */
     uint64_t batch_bytes;
     uint32_t small_open;       /* requested or being staged */
