@@ -39,22 +39,17 @@ bool secret_ask(const char *whose, char token[AQ_TOKEN_SIZE])
         }
         return false;
     }
-    FILE *tty = fdopen(fd, "r+e");
-    if (tty == NULL) {
-        close(fd);
-        return false;
-    }
-    fputs("Token for ", tty);
-    text_print(tty, whose);
-    fputs(": ", tty);
-    fflush(tty);
+    char shown_name[1024];
+    text_escape(whose, shown_name, sizeof shown_name);
+    dprintf(fd, "Token for %s: ", shown_name);
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
     tcsetattr(fd, TCSAFLUSH, &hidden);
-    bool got = fgets(token, AQ_TOKEN_SIZE, tty) != NULL;
+    ssize_t size = read(fd, token, AQ_TOKEN_SIZE - 1); /* a terminal gives one line */
     tcsetattr(fd, TCSAFLUSH, &shown);
-    token[got ? strcspn(token, "\n") : 0] = '\0';
-    fputc('\n', tty);
-    fclose(tty);
+    token[size > 0 ? size : 0] = '\0';
+    token[strcspn(token, "\n")] = '\0';
+    dprintf(fd, "\n");
+    close(fd);
     return token[0] != '\0';
 }

@@ -35,7 +35,6 @@ typedef struct server {
     char names[FOLDERS_MAX][256];
     address addresses[LISTENERS_MAX];
     size_t address_count;
-    unsigned signals;
 } server;
 
 /* ---- addresses -------------------------------------------------------------------- */
@@ -45,10 +44,9 @@ static bool address_parse(const char *text, address *out)
 {
     char copy[300];
     uint64_t port = AQ_URL_PORT;
-    if (strlen(text) >= sizeof copy) {
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy) {
         return false;
     }
-    strcpy(copy, text);
     char *host = copy, *colon = strrchr(copy, ':');
     if (copy[0] == '[') {
         char *close = strchr(copy, ']');
@@ -110,17 +108,15 @@ static bool address_is_loopback(const address *a)
 
 static aq_status addresses_read(server *s, aq_fault *fault)
 {
-    static const char *const usual[] = {"127.0.0.1"};
     const text_list *list = &s->o->listen;
-    const char *const *items = list->count == 0 ? usual : list->items;
     s->address_count = list->count == 0 ? 1 : list->count;
     if (s->address_count > LISTENERS_MAX) {
         return aq_fault_set(fault, AQ_USAGE, "--listen: no more than %d", LISTENERS_MAX);
     }
     for (size_t i = 0; i < s->address_count; i++) {
-        if (!address_parse(items[i], &s->addresses[i])) {
-            return aq_fault_set(fault, AQ_USAGE, "--listen: \"%s\" is not HOST:PORT",
-                                items[i]);
+        const char *text = list->count == 0 ? "127.0.0.1" : list->items[i];
+        if (!address_parse(text, &s->addresses[i])) {
+            return aq_fault_set(fault, AQ_USAGE, "--listen: \"%s\" is not HOST:PORT", text);
         }
     }
     return AQ_OK;
@@ -148,10 +144,10 @@ static aq_status names_find(server *s, aq_fault *fault)
             name = real == NULL ? o->operands.items[i] : strrchr(real, '/') + 1;
         }
         snprintf(s->names[i], sizeof s->names[i], "%s", name);
-        free(real);
-        if (strchr(s->names[i], '/') != NULL && i < o->names.count) {
+        if (i < o->names.count && strchr(name, '/') != NULL) {
             return aq_fault_set(fault, AQ_USAGE, "--name: \"%s\" has a slash", s->names[i]);
         }
+        free(real);
         for (size_t k = 0; k < i; k++) {
             if (strcmp(s->names[k], s->names[i]) == 0) {
                 return aq_fault_set(
