@@ -12,7 +12,8 @@ enum {
     AQ_SOURCE_WANTS_MAX = 1 << 15, /* queued ranges */
     AQ_SOURCE_FILES_MAX = 64,      /* files with a map under way */
     AQ_SOURCE_JOBS_MAX = 1 << 13,  /* queued answers about directories */
-    AQ_SOURCE_HASHINGS_MAX = 16
+    AQ_SOURCE_HASHINGS_MAX = 16,
+    AQ_SOURCE_INDEXES_MAX = 8 << 20 /* chosen entries, in all jobs */
 };
 
 /* Bytes that were read, shared by the answers made of them. */
@@ -101,6 +102,7 @@ struct aq_source {
     AQ_VECTOR(aq_source_list) lists; /* waiting for the scan */
     aq_source_job *jobs, **jobs_end;
     uint32_t job_count;
+    uint32_t index_count; /* chosen entries that wait */
     aq_source_data *data, **data_end;
     uint64_t rate; /* bytes a second that may go out; 0: no limit */
     int64_t allowance;

@@ -38,6 +38,7 @@ static void job_take(aq_source *source)
         source->jobs_end = &source->jobs;
     }
     source->job_count--;
+    source->index_count -= job->indexes.count;
     AQ_VECTOR_RESET(&source->s.core->heap, job->indexes);
     aq_heap_give(&source->s.core->heap, job);
 }
@@ -72,11 +73,13 @@ void aq_source_got_entries(aq_source *source, aq_reader *r)
     uint64_t index = 0;
     while (aq_reader_left(r) != 0) {
         index += aq_reader_varint(r);
-        if (r->failed || index >= d->count || job->indexes.count >= ENTRIES_MAX) {
+        if (r->failed || index >= d->count || job->indexes.count >= ENTRIES_MAX ||
+            source->index_count >= AQ_SOURCE_INDEXES_MAX) {
             r->failed = true;
             return;
         }
         AQ_VECTOR_PUSH(&source->s.core->heap, job->indexes, (uint32_t)index);
+        source->index_count++;
     }
 }
 
