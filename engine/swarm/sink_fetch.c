@@ -596,6 +596,10 @@ static void fetches_reap(aq_sink *sink)
     for (aq_fetch **at = &sink->fetches; *at != NULL;) {
         aq_fetch *f = *at;
         bool gone = f->dead && f->flight == 0 && !f->mapper.busy && f->deltas == NULL;
+        if (gone && f->untrusted) {
+            f->untrusted = gone = false;
+            aq_sink_op_queue(sink, op_new(f, AQ_OP_DISCARD, discarded, nothing_to_run, 0));
+        }
         if (!gone) {
             at = &f->next;
             continue;

@@ -83,6 +83,7 @@ struct aq_fetch {
     bool record_waits;             /* it is being loaded */
     bool recorded;                 /* there is a record to be dropped in the end */
     bool flushing;
+    bool untrusted;     /* a flush failed, a second one would lie: the slot must go */
     uint64_t undurable; /* bytes written since the last flush */
 
     aq_blake3_hasher hasher;

@@ -237,6 +237,7 @@ static void flushed(void *owner, aq_op *op)
     if (op->items[0].status != AQ_OK) {
         aq_heap_give(heap_of(f->sink), work->record);
         f->flushing = false;
+        f->untrusted = true;
         aq_fetch_fail(f, op->items[0].status);
         return;
     }
@@ -308,8 +309,10 @@ void aq_fetch_record_step(aq_fetch *f)
 
 static void record_dropped(void *owner, aq_op *op)
 {
+    aq_fetch *f = owner;
     (void)op;
-    aq_sink_op_done(owner);
+    aq_sink_op_done(f->sink);
+    f->flight--;
 }
 
 void aq_fetch_record_drop(aq_fetch *f)
@@ -318,7 +321,8 @@ void aq_fetch_record_drop(aq_fetch *f)
         return;
     }
     f->recorded = false;
-    aq_op *op = aq_sink_op(f->sink, AQ_OP_SAVE, 1, record_dropped, f->sink);
+    aq_op *op = aq_sink_op(f->sink, AQ_OP_SAVE, 1, record_dropped, f);
     op->items[0].path = record_key(f, op);
+    f->flight++; /* the next fetch of this file does not save before it is done */
     aq_sink_op_queue(f->sink, op);
 }
