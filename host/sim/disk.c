@@ -479,8 +479,10 @@ void sim_disk_batch(sim_disk *disk)
         old++;
     }
     disk->row_undo_count -= old;
-    memmove(disk->row_undo, disk->row_undo + old,
-            disk->row_undo_count * sizeof *disk->row_undo);
+    if (old > 0 && disk->row_undo_count > 0) {
+        memmove(disk->row_undo, disk->row_undo + old,
+                disk->row_undo_count * sizeof *disk->row_undo);
+    }
 }
 
 static void rows_undo(sim_disk *disk, sim_chance *chance)
