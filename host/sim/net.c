@@ -256,7 +256,7 @@ static sim_link *link_make(sim_net *net, sim_node *client, sim_node *server)
     link->end[1] = (sim_end){server, server->life, false};
     link->delay_ns = sim_chance_skewed(chance, 100 * SIM_MS);
     link->bytes_per_s = 2000 + sim_chance_skewed(chance, 20000000);
-    link->window = 1 + sim_chance_skewed(chance, 1 << 18);
+    link->window = 500 + sim_chance_skewed(chance, 1 << 18);
     link->half_open = sim_chance_hit(chance, faults->half_open);
     if (sim_chance_hit(chance, faults->fragment)) {
         link->fragment =

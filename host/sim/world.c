@@ -406,7 +406,7 @@ static void user_open(sim_world *world, uint32_t i)
                    .ledger = &world->ledger,
                    .chance = sim_chance_open(world->options.seed, concerns[i]),
                    .is_source = i == 0,
-                   .file_max = 32 << sim_chance_below(&world->draw, 11),
+                   .file_max = 32 << sim_chance_below(&world->draw, large ? 14 : 11),
                    .path_max = 300};
 }
 
