@@ -6,8 +6,9 @@
 
 void aq_work(aq_op *op)
 {
-    if (op->work != NULL) {
-        ((const aq_work_head *)op->work)->run(op);
+    const aq_work_head *work = op->work;
+    if (work != NULL && work->run != NULL) {
+        work->run(op);
     }
 }
 

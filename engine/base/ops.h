@@ -10,7 +10,7 @@
 
 typedef void aq_op_handler(void *owner, aq_op *op);
 
-/* The first member of what op->work points to; see aq_work. */
+/* The first member of what op->work points to; see aq_work. NULL: there is nothing to run. */
 typedef struct aq_work_head {
     void (*run)(aq_op *op);
 } aq_work_head;

@@ -18,7 +18,7 @@
 /* How long to wait for hashes of directories that exist here, before looking into them. */
 #define PATIENCE_NS UINT64_C(400000000)
 
-enum { DATA_LAST = 1, DATA_STATUS = 2, DATA_HASH = 4, AHEAD_MIN = 1 << 20 };
+enum { AHEAD_MIN = 1 << 20 };
 
 /* ---- small services ---- */
 
@@ -253,7 +253,7 @@ static void got_data(aq_sink *sink, aq_reader *r)
     uint32_t number = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
     uint8_t flags = aq_reader_byte(r);
     aq_answer answer = {.status = AQ_OK};
-    if (flags & DATA_STATUS) {
+    if (flags & AQ_DATA_STATUS) {
         answer.status = (aq_status)aq_reader_bounded(r, AQ_STATUS_COUNT - 1);
         answer.stamp.type = aq_reader_byte(r);
         answer.stamp.exec = aq_reader_byte(r) != 0;
@@ -261,7 +261,7 @@ static void got_data(aq_sink *sink, aq_reader *r)
         answer.stamp.mtime_ns = aq_reader_signed(r);
         r->failed |= answer.status == AQ_OK;
     }
-    if (flags & DATA_HASH) {
+    if (flags & AQ_DATA_HASH) {
         answer.has_hash = true;
         aq_reader_copy(r, answer.hash.bytes, sizeof answer.hash);
     }
@@ -284,7 +284,7 @@ static void got_data(aq_sink *sink, aq_reader *r)
     sink->content_ns = sink->s.core->now_ns;
     sink->rate_bytes += size;
     sink->s.stats.bytes_literal += size;
-    if ((flags & DATA_LAST) == 0) {
+    if ((flags & AQ_DATA_LAST) == 0) {
         return;
     }
     if (answer.status == AQ_OK && request->received != request->size) {

@@ -9,7 +9,7 @@
 #include "engine/swarm/sink_fetch.h"
 #include "engine/base/assert.h"
 #include "engine/base/bytes.h"
-#include "engine/data/blake3.h"
+#include "engine/data/block_list.h"
 #include "engine/sync/path.h"
 
 typedef struct block {
@@ -84,36 +84,16 @@ static void delta_end(aq_delta *d, bool rebuilt)
 typedef struct basis_work {
     aq_work_head head;
     const aq_profile *profile;
-    uint32_t room;
-    uint32_t count[2];
-    uint32_t *ends[2];
-    aq_hash *hashes[2];
+    aq_block_list blocks[2]; /* of each range */
 } basis_work;
 
 static void basis_run(aq_op *op)
 {
     basis_work *work = op->work;
-    enum { SIDE_BY_SIDE = 64 };
-    aq_blake3_message messages[SIDE_BY_SIDE];
-    for (uint32_t r = 0; r < op->item_count; r++) {
-        const aq_item *item = &op->items[r];
+    for (uint32_t i = 0; i < op->item_count; i++) {
+        const aq_item *item = &op->items[i];
         size_t size = item->status == AQ_OK ? (size_t)item->done : 0;
-        if (size == 0) {
-            continue;
-        }
-        uint32_t count = (uint32_t)aq_chunker_blocks(work->profile, item->data, size,
-                                                     work->ends[r], work->room);
-        size_t start = 0;
-        for (uint32_t i = 0; i < count;) {
-            size_t n = 0;
-            for (; n < SIDE_BY_SIDE && i < count; n++, i++) {
-                messages[n] = (aq_blake3_message){
-                    item->data + start, work->ends[r][i] - start, &work->hashes[r][i]};
-                start = work->ends[r][i];
-            }
-            aq_blake3_batch(messages, n);
-        }
-        work->count[r] = count;
+        aq_block_list_make(&work->blocks[i], work->profile, item->data, size);
     }
 }
 
@@ -133,12 +113,13 @@ static void basis_read(void *owner, aq_op *op)
     uint64_t base = 0;
     for (uint32_t r = 0; r < op->item_count; r++) {
         d->failed |= op->items[r].status != AQ_OK;
+        const aq_block_list *list = &work->blocks[r];
         uint32_t start = 0;
-        for (uint32_t i = 0; i < work->count[r]; i++) {
-            block b = {short_hash(work->hashes[r][i].bytes), (uint32_t)base + start,
-                       work->ends[r][i] - start};
+        for (size_t i = 0; i < list->count; i++) {
+            block b = {short_hash(list->hashes[i].bytes), (uint32_t)base + start,
+                       list->ends[i] - start};
             AQ_VECTOR_PUSH(heap_of(d), d->own, b);
-            start = work->ends[r][i];
+            start = list->ends[i];
         }
         base += op->items[r].size;
     }
@@ -154,9 +135,9 @@ bool aq_sink_delta_start(aq_sink *sink, aq_fetch *fetch, uint32_t chunk,
     uint64_t basis_size = basis->size[0] + basis->size[1];
     uint64_t footprint =
         aq_heap_footprint((size_t)size) + aq_heap_footprint((size_t)basis_size);
-    bool room =
+    bool fits =
         core->sink_used == 0 || core->sink_used + footprint <= core->config.buffer_max;
-    if (!room || !aq_sink_may_request(sink, 1)) {
+    if (!fits || !aq_sink_may_request(sink, 1)) {
         return false;
     }
     aq_delta *d = aq_heap_take_zeroed(&core->heap, sizeof *d);
@@ -177,7 +158,6 @@ bool aq_sink_delta_start(aq_sink *sink, aq_fetch *fetch, uint32_t chunk,
     aq_op *op = aq_sink_op(sink, AQ_OP_READ, ranges, basis_read, d);
     basis_work *work = aq_ops_room(ops, op, sizeof *work);
     *work = (basis_work){.head = {basis_run}, .profile = core->profile};
-    work->room = (uint32_t)(basis_size / core->profile->block_min + 1);
     op->work = work;
     char path[AQ_PATH_MAX + 1];
     aq_sink_path(sink, fetch->ref, path);
@@ -186,8 +166,10 @@ bool aq_sink_delta_start(aq_sink *sink, aq_fetch *fetch, uint32_t chunk,
         if (basis->size[i] == 0) {
             continue;
         }
-        work->ends[r] = aq_ops_room(ops, op, work->room * sizeof(uint32_t));
-        work->hashes[r] = aq_ops_room(ops, op, work->room * sizeof(aq_hash));
+        size_t room = aq_block_list_room(core->profile, (size_t)basis->size[i]);
+        work->blocks[r].room = room;
+        work->blocks[r].ends = aq_ops_room(ops, op, room * sizeof(uint32_t));
+        work->blocks[r].hashes = aq_ops_room(ops, op, room * sizeof(aq_hash));
         op->items[r].path = aq_ops_string(ops, op, path);
         op->items[r].expect = fetch->basis;
         op->items[r].offset = basis->offset[i];

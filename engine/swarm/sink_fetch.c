@@ -103,11 +103,6 @@ typedef struct fetch_work {
     uint32_t chunk, count;
 } fetch_work;
 
-static void nothing_to_run(aq_op *op)
-{
-    (void)op;
-}
-
 static aq_op *op_new(aq_fetch *f, aq_op_kind kind, aq_op_handler *handler,
                      void (*run)(aq_op *op), uint32_t chunk)
 {
@@ -367,7 +362,7 @@ static void chunks_copy(aq_fetch *f, uint32_t index)
         count++;
     }
     AQ_ASSERT(count != 0);
-    aq_op *op = op_new(f, AQ_OP_COPY, copied, nothing_to_run, index);
+    aq_op *op = op_new(f, AQ_OP_COPY, copied, NULL, index);
     ((fetch_work *)op->work)->count = count;
     char path[AQ_PATH_MAX + 1];
     aq_sink_path(f->sink, f->ref, path);
@@ -456,7 +451,7 @@ static void fetch_finish(aq_fetch *f)
         return;
     }
     /* Each chunk was right and the whole is not: start from nothing, once or twice. */
-    aq_sink_op_queue(sink, op_new(f, AQ_OP_DISCARD, discarded, nothing_to_run, 0));
+    aq_sink_op_queue(sink, op_new(f, AQ_OP_DISCARD, discarded, NULL, 0));
     for (uint32_t i = 0; i < sink->leftovers.count; i++) {
         if (sink->leftovers.at[i] == f->slot) {
             sink->leftovers.at[i] = 0;
@@ -598,7 +593,7 @@ static void fetches_reap(aq_sink *sink)
         bool gone = f->dead && f->flight == 0 && !f->mapper.busy && f->deltas == NULL;
         if (gone && f->untrusted) {
             f->untrusted = gone = false;
-            aq_sink_op_queue(sink, op_new(f, AQ_OP_DISCARD, discarded, nothing_to_run, 0));
+            aq_sink_op_queue(sink, op_new(f, AQ_OP_DISCARD, discarded, NULL, 0));
         }
         if (!gone) {
             at = &f->next;

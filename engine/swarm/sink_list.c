@@ -14,16 +14,8 @@
 #include "engine/sync/path.h"
 
 enum {
-    LIST_LAST = 1,
-    LIST_BROKEN = 2,
-    ENTRY_EXEC = 0x80,
-    ENTRY_COMPLETE = 0x40,
-    ENTRY_BROKEN = 0x20,
-    ENTRY_TYPE = 0x0f,
     ASKED_MAX = 48,   /* directories under way */
     BACKLOG_MAX = 64, /* planned directories whose files still wait */
-    ROOT_COMPLETE = 1,
-    ROOT_BROKEN = 2
 };
 
 /* A directory's children, in the order of their entries. */
@@ -225,9 +217,9 @@ void aq_sink_got_root(aq_sink *sink, aq_reader *r)
     sink->root_mtime_ns = aq_reader_signed(r);
     sink->s.stats.files_total = aq_reader_varint(r);
     sink->s.stats.bytes_total = aq_reader_varint(r);
-    sink->root_broken = (flags & ROOT_BROKEN) != 0;
+    sink->root_broken = (flags & AQ_ROOT_BROKEN) != 0;
     aq_rdir *rd = &sink->rdirs.at[0];
-    if (flags & ROOT_COMPLETE) {
+    if (flags & AQ_ROOT_COMPLETE) {
         r->failed |= sink->root_complete;
         aq_reader_copy(r, rd->hash.bytes, sizeof rd->hash);
         rd->has_hash = true;
@@ -271,7 +263,7 @@ void aq_sink_got_dir_done(aq_sink *sink, aq_reader *r)
 static aq_entry *entry_read(aq_sink *sink, aq_incoming *in, aq_reader *r, int64_t *mtime)
 {
     uint8_t flags = aq_reader_byte(r);
-    uint8_t type = flags & ENTRY_TYPE;
+    uint8_t type = flags & AQ_ENTRY_TYPE;
     size_t name_size, target_size = 0;
     const uint8_t *name = aq_reader_string(r, AQ_NAME_MAX, &name_size);
     *mtime = (int64_t)((uint64_t)*mtime + (uint64_t)aq_reader_signed(r));
@@ -287,8 +279,8 @@ static aq_entry *entry_read(aq_sink *sink, aq_incoming *in, aq_reader *r, int64_
         size = target_size;
     } else if (type == AQ_TYPE_DIRECTORY) {
         child.wire = (uint32_t)aq_reader_bounded(r, UINT32_MAX - 1);
-        child.complete = (flags & ENTRY_COMPLETE) != 0;
-        child.broken = (flags & ENTRY_BROKEN) != 0;
+        child.complete = (flags & AQ_ENTRY_COMPLETE) != 0;
+        child.broken = (flags & AQ_ENTRY_BROKEN) != 0;
         if (child.complete) {
             aq_reader_copy(r, child.hash.bytes, sizeof child.hash);
         }
@@ -304,7 +296,7 @@ static aq_entry *entry_read(aq_sink *sink, aq_incoming *in, aq_reader *r, int64_
         (aq_entry){.stamp = {.size = size,
                              .mtime_ns = *mtime,
                              .type = type,
-                             .exec = type == AQ_TYPE_FILE && (flags & ENTRY_EXEC) != 0},
+                             .exec = type == AQ_TYPE_FILE && (flags & AQ_ENTRY_EXEC) != 0},
                    .name_size = (uint16_t)name_size,
                    .target_size = (uint16_t)target_size};
     aq_copy(entry->name, name, name_size);
@@ -461,7 +453,7 @@ void aq_sink_got_listing(aq_sink *sink, aq_reader *r)
         return;
     }
     aq_incoming *in = sink->rdirs.at[dir].incoming;
-    in->broken = (flags & LIST_BROKEN) != 0;
+    in->broken = (flags & AQ_LIST_BROKEN) != 0;
     int64_t mtime = 0;
     while (aq_reader_left(r) != 0) {
         aq_entry *entry = entry_read(sink, in, r, &mtime);
@@ -477,7 +469,7 @@ void aq_sink_got_listing(aq_sink *sink, aq_reader *r)
             return;
         }
     }
-    if (r->failed || (flags & LIST_LAST) == 0) {
+    if (r->failed || (flags & AQ_LIST_LAST) == 0) {
         return;
     }
     if (in->choosing && in->chosen_at != in->chosen.count) {
@@ -543,13 +535,13 @@ void aq_sink_got_ids(aq_sink *sink, aq_reader *r)
         return;
     }
     aq_incoming *in = sink->rdirs.at[dir].incoming;
-    in->broken = (flags & LIST_BROKEN) != 0;
+    in->broken = (flags & AQ_LIST_BROKEN) != 0;
     while (aq_reader_left(r) != 0) {
         uint8_t id[4];
         aq_reader_copy(r, id, sizeof id);
         AQ_VECTOR_PUSH(heap, in->ids, aq_load32(id));
     }
-    if (r->failed || (flags & LIST_LAST) == 0) {
+    if (r->failed || (flags & AQ_LIST_LAST) == 0) {
         return;
     }
     ids_match(sink, dir);

@@ -12,11 +12,6 @@
 #include "engine/sync/path.h"
 
 enum {
-    MAP_CHUNKS = 0,
-    MAP_PAGE_IDS = 1,
-    MAP_PAGE = 2,
-    MAP_END = 3,
-    MAP_FAILED = 4,
     CHUNKS_MAX = 1 << 24 /* of one file: some 32 TiB */
 };
 
@@ -165,19 +160,19 @@ void aq_sink_got_map(aq_sink *sink, aq_reader *r)
         return;
     }
     switch (kind) {
-    case MAP_CHUNKS:
+    case AQ_MAP_CHUNKS:
         got_chunks(f, r);
         break;
-    case MAP_PAGE_IDS:
+    case AQ_MAP_PAGE_IDS:
         got_page_ids(f, r);
         break;
-    case MAP_PAGE:
+    case AQ_MAP_PAGE:
         got_page(f, r);
         break;
-    case MAP_END:
+    case AQ_MAP_END:
         got_end(f, r);
         break;
-    case MAP_FAILED:
+    case AQ_MAP_FAILED:
         (void)aq_reader_bounded(r, AQ_STATUS_COUNT - 1);
         aq_fetch_probe(f);
         break;

@@ -93,11 +93,6 @@ typedef struct publish_work {
     uint32_t first;
 } publish_work;
 
-static void nothing_to_run(aq_op *op)
-{
-    (void)op;
-}
-
 static void item_published(aq_sink *sink, const aq_ready *ready, const aq_item *item)
 {
     aq_stats *stats = &sink->s.stats;
@@ -144,7 +139,7 @@ static void publish_some(aq_sink *sink, aq_group *group)
     uint32_t count = left < PUBLISH_ITEMS ? left : PUBLISH_ITEMS;
     aq_op *op = aq_sink_op(sink, AQ_OP_PUBLISH, count, published, group);
     publish_work *work = aq_ops_room(ops, op, sizeof *work);
-    *work = (publish_work){{nothing_to_run}, group->at};
+    *work = (publish_work){.first = group->at};
     op->work = work;
     for (uint32_t i = 0; i < count; i++) {
         const aq_ready *ready = &group->items.at[group->at + i];

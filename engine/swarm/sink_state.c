@@ -214,11 +214,6 @@ typedef struct flush_work {
     size_t record_size;
 } flush_work;
 
-static void nothing_to_run(aq_op *op)
-{
-    (void)op;
-}
-
 static void record_saved(void *owner, aq_op *op)
 {
     aq_fetch *f = owner;
@@ -289,7 +284,7 @@ void aq_fetch_record_step(aq_fetch *f)
     }
     aq_op *op = aq_sink_op(f->sink, AQ_OP_FLUSH, 1, flushed, f);
     flush_work *work = aq_ops_room(&f->sink->s.core->ops, op, sizeof *work);
-    *work = (flush_work){.head = {nothing_to_run}, .bytes = f->undurable};
+    *work = (flush_work){.bytes = f->undurable};
     work->record = aq_heap_take(heap_of(f->sink), RECORD_MAX);
     AQ_ASSERT(work->record != NULL);
     aq_writer w = aq_writer_over(work->record, RECORD_MAX);

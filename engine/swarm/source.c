@@ -12,7 +12,9 @@
 /* A scan that is over sooner is announced once, complete. */
 #define ROOT_PATIENCE_NS UINT64_C(100000000)
 
-enum { HASH_FILES_MAX = 1024, ROOT_COMPLETE = 1, ROOT_BROKEN = 2 };
+enum {
+    HASH_FILES_MAX = 1024,
+};
 
 aq_entry *aq_source_entry(aq_source *source, uint64_t dir, uint64_t index)
 {
@@ -74,8 +76,8 @@ static void root_send(aq_source *source, bool complete)
     const aq_tree *tree = &source->scan.tree;
     const aq_dir *root = &tree->dirs.at[0];
     aq_writer w = aq_session_frame(s);
-    aq_writer_byte(
-        &w, (uint8_t)((complete ? ROOT_COMPLETE : 0) | (root->broken ? ROOT_BROKEN : 0)));
+    aq_writer_byte(&w, (uint8_t)((complete ? AQ_ROOT_COMPLETE : 0) |
+                                 (root->broken ? AQ_ROOT_BROKEN : 0)));
     aq_writer_signed(&w, tree->stamp.mtime_ns);
     aq_writer_varint(&w, tree->file_count);
     aq_writer_varint(&w, tree->file_bytes);

@@ -10,6 +10,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/bytes.h"
 #include "engine/data/blake3.h"
+#include "engine/data/block_list.h"
 #include "engine/sync/path.h"
 
 enum {
@@ -17,11 +18,7 @@ enum {
     BATCH_FILES = 64,
     BATCH_BYTES = 1 << 20,
     RANGE_MAX = 16 << 20, /* one want */
-    DATA_LAST = 1,
-    DATA_STATUS = 2,
-    DATA_HASH = 4,
     DATA_HEAD_MAX = 128,
-    WANT_WHOLE = 1
 };
 
 /* ---- buffers ---- */
@@ -89,7 +86,7 @@ void aq_source_got_want(aq_source *source, aq_reader *r)
         aq_source_want want = {.request = (uint32_t)aq_reader_bounded(r, UINT32_MAX)};
         want.dir = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
         want.index = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
-        want.whole = (aq_reader_byte(r) & WANT_WHOLE) != 0;
+        want.whole = (aq_reader_byte(r) & AQ_WANT_WHOLE) != 0;
         if (!want.whole) {
             want.offset = aq_reader_varint(r);
             want.size = aq_reader_bounded(r, RANGE_MAX);
@@ -124,11 +121,8 @@ typedef struct read_work {
     aq_work_head head;
     uint32_t want_count;
     aq_source_want *wants;
-    uint64_t block_size; /* of a block list; 0: none */
     const aq_profile *profile;
-    uint32_t block_count;
-    uint32_t *ends;
-    aq_hash *hashes;
+    aq_block_list blocks; /* of a block list's range */
 } read_work;
 
 static void hash_whole(aq_op *op)
@@ -191,11 +185,6 @@ static aq_op *op_new(aq_source *source, aq_op_kind kind, aq_op_handler *handler,
     return op;
 }
 
-static void nothing_to_run(aq_op *op)
-{
-    (void)op;
-}
-
 static void item_name(aq_source *source, aq_op *op, uint32_t i, const aq_source_want *want)
 {
     const aq_dir *d = &source->scan.tree.dirs.at[want->dir];
@@ -208,7 +197,6 @@ static void item_name(aq_source *source, aq_op *op, uint32_t i, const aq_source_
 static void restat(aq_source *source, const aq_source_want *wants, uint32_t count)
 {
     aq_op *op = op_new(source, AQ_OP_STAT, restat_done, 1, wants, count);
-    ((read_work *)op->work)->head.run = nothing_to_run;
     item_name(source, op, 0, wants);
     source->reads++;
     aq_ops_queue(&source->s.core->ops, op);
@@ -303,7 +291,6 @@ static aq_op *range_op(aq_source *source, const aq_source_want *wants, uint32_t 
     AQ_ASSERT(data != NULL);
     core->source_used += aq_heap_footprint((size_t)bytes);
     aq_op *op = op_new(source, AQ_OP_READ, handler, 1, wants, count);
-    ((read_work *)op->work)->head.run = nothing_to_run;
     item_name(source, op, 0, wants);
     op->items[0].offset = wants[0].offset;
     op->items[0].data = data;
@@ -394,25 +381,9 @@ static void blocks_run(aq_op *op)
 {
     read_work *work = op->work;
     const aq_item *item = &op->items[0];
-    if (item->status != AQ_OK || item->done != item->size) {
-        return;
+    if (item->status == AQ_OK && item->done == item->size) {
+        aq_block_list_make(&work->blocks, work->profile, item->data, (size_t)item->size);
     }
-    size_t room = (size_t)item->size / work->profile->block_min + 1;
-    size_t count =
-        aq_chunker_blocks(work->profile, item->data, (size_t)item->size, work->ends, room);
-    enum { SIDE_BY_SIDE = 64 };
-    aq_blake3_message messages[SIDE_BY_SIDE];
-    size_t start = 0;
-    for (size_t i = 0; i < count;) {
-        size_t n = 0;
-        for (; n < SIDE_BY_SIDE && i < count; n++, i++) {
-            messages[n] = (aq_blake3_message){item->data + start, work->ends[i] - start,
-                                              &work->hashes[i]};
-            start = work->ends[i];
-        }
-        aq_blake3_batch(messages, n);
-    }
-    work->block_count = (uint32_t)count;
 }
 
 static void blocks_done(void *owner, aq_op *op)
@@ -429,14 +400,14 @@ static void blocks_done(void *owner, aq_op *op)
     }
     aq_writer w = aq_session_frame(&source->s);
     aq_writer_varint(&w, work->wants[0].request);
-    aq_writer_varint(&w, work->block_count != 0  ? AQ_OK
+    aq_writer_varint(&w, work->blocks.count != 0 ? AQ_OK
                          : item->status != AQ_OK ? item->status
                                                  : AQ_CHANGED);
     uint32_t start = 0;
-    for (uint32_t i = 0; i < work->block_count; i++) {
-        aq_writer_varint(&w, work->ends[i] - start);
-        aq_writer_bytes(&w, work->hashes[i].bytes, AQ_BLOCK_HASH_SIZE);
-        start = work->ends[i];
+    for (uint32_t i = 0; i < work->blocks.count; i++) {
+        aq_writer_varint(&w, work->blocks.ends[i] - start);
+        aq_writer_bytes(&w, work->blocks.hashes[i].bytes, AQ_BLOCK_HASH_SIZE);
+        start = work->blocks.ends[i];
     }
     aq_link_frame_end(source->s.link, AQ_FRAME_BLOCKS, &w);
 }
@@ -458,11 +429,12 @@ void aq_source_got_blocks_want(aq_source *source, aq_reader *r)
     aq_op *op = range_op(source, &want, 1, want.size, blocks_done);
     aq_ops *ops = &source->s.core->ops;
     read_work *work = op->work;
-    size_t room = (size_t)want.size / profile->block_min + 1;
     work->head.run = blocks_run;
     work->profile = profile;
-    work->ends = aq_ops_room(ops, op, room * sizeof *work->ends);
-    work->hashes = aq_ops_room(ops, op, room * sizeof *work->hashes);
+    size_t room = aq_block_list_room(profile, (size_t)want.size);
+    work->blocks.room = room;
+    work->blocks.ends = aq_ops_room(ops, op, room * sizeof(uint32_t));
+    work->blocks.hashes = aq_ops_room(ops, op, room * sizeof(aq_hash));
     aq_ops_queue(ops, op);
 }
 
@@ -515,8 +487,8 @@ bool aq_source_fill_data(aq_source *source)
     bool failed = data->status != AQ_OK;
     bool hashed = last && data->whole && !failed;
     aq_writer_varint(&w, data->request);
-    aq_writer_byte(&w, (uint8_t)((last ? DATA_LAST : 0) | (failed ? DATA_STATUS : 0) |
-                                 (hashed ? DATA_HASH : 0)));
+    aq_writer_byte(&w, (uint8_t)((last ? AQ_DATA_LAST : 0) | (failed ? AQ_DATA_STATUS : 0) |
+                                 (hashed ? AQ_DATA_HASH : 0)));
     if (failed) {
         aq_writer_varint(&w, data->status);
         stamp_put(&w, &data->stamp);

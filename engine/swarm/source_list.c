@@ -9,11 +9,6 @@
 #include "engine/sync/path.h"
 
 enum {
-    LIST_LAST = 1,
-    LIST_BROKEN = 2,
-    ENTRY_EXEC = 0x80,
-    ENTRY_COMPLETE = 0x40,
-    ENTRY_BROKEN = 0x20,
     ENTRY_SIZE_MAX = 64 + AQ_NAME_MAX + AQ_PATH_MAX,
     ENTRIES_MAX = AQ_FRAME_MAX /* indexes in one frame: a byte each at least */
 };
@@ -107,9 +102,9 @@ static void entry_put(aq_source *source, aq_writer *w, const aq_entry *entry,
     aq_dir *child =
         type == AQ_TYPE_DIRECTORY ? &source->scan.tree.dirs.at[entry->child] : NULL;
     bool complete = child != NULL && child->state == AQ_DIR_COMPLETE;
-    uint8_t flags = (uint8_t)(type | (entry->stamp.exec ? ENTRY_EXEC : 0) |
-                              (complete ? ENTRY_COMPLETE : 0) |
-                              (complete && child->broken ? ENTRY_BROKEN : 0));
+    uint8_t flags = (uint8_t)(type | (entry->stamp.exec ? AQ_ENTRY_EXEC : 0) |
+                              (complete ? AQ_ENTRY_COMPLETE : 0) |
+                              (complete && child->broken ? AQ_ENTRY_BROKEN : 0));
     aq_writer_byte(w, flags);
     aq_writer_string(w, entry->name, entry->name_size);
     aq_writer_signed(w, (int64_t)((uint64_t)entry->stamp.mtime_ns - (uint64_t)*mtime));
@@ -147,7 +142,8 @@ static bool listing_fill(aq_source *source, aq_source_job *job)
         job->at++;
     }
     bool last = job->at == count;
-    w.start[flags_at] = (uint8_t)((last ? LIST_LAST : 0) | (d->broken ? LIST_BROKEN : 0));
+    w.start[flags_at] =
+        (uint8_t)((last ? AQ_LIST_LAST : 0) | (d->broken ? AQ_LIST_BROKEN : 0));
     aq_link_bulk_end(source->s.link, AQ_FRAME_LISTING, &w);
     if (last) {
         job_take(source);
@@ -175,7 +171,8 @@ static bool ids_fill(aq_source *source, aq_source_job *job)
         aq_writer_bytes(&w, id, sizeof id);
     }
     bool last = job->at == d->count;
-    w.start[flags_at] = (uint8_t)((last ? LIST_LAST : 0) | (d->broken ? LIST_BROKEN : 0));
+    w.start[flags_at] =
+        (uint8_t)((last ? AQ_LIST_LAST : 0) | (d->broken ? AQ_LIST_BROKEN : 0));
     aq_link_bulk_end(source->s.link, AQ_FRAME_IDS, &w);
     if (last) {
         job_take(source);

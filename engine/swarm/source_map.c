@@ -9,14 +9,7 @@
 #include "engine/base/bytes.h"
 #include "engine/sync/path.h"
 
-enum {
-    MAP_CHUNKS = 0,
-    MAP_PAGE_IDS = 1,
-    MAP_PAGE = 2,
-    MAP_END = 3,
-    MAP_FAILED = 4,
-    MAP_BYTES_MAX = 32 << 10
-};
+enum { MAP_BYTES_MAX = 32 << 10 };
 
 static aq_source_file *file_find(aq_source *source, uint64_t dir, uint64_t index)
 {
@@ -235,7 +228,7 @@ static bool has_more(const aq_source_file *file)
 static void chunks_write(aq_source_file *file, aq_writer *w)
 {
     const aq_chunk_map *map = &file->mapper.map;
-    aq_writer_byte(w, MAP_CHUNKS);
+    aq_writer_byte(w, AQ_MAP_CHUNKS);
     while (file->chunks_sent < map->chunks.count && w->size < MAP_BYTES_MAX) {
         chunk_put(w, &map->chunks.at[file->chunks_sent++]);
     }
@@ -244,7 +237,7 @@ static void chunks_write(aq_source_file *file, aq_writer *w)
 static void page_ids_write(aq_source_file *file, aq_writer *w)
 {
     const aq_chunk_map *map = &file->mapper.map;
-    aq_writer_byte(w, MAP_PAGE_IDS);
+    aq_writer_byte(w, AQ_MAP_PAGE_IDS);
     while (file->pages_sent < map->pages.count && w->size < MAP_BYTES_MAX) {
         aq_writer_bytes(w, map->pages.at[file->pages_sent++].id.bytes, sizeof(aq_hash));
     }
@@ -255,7 +248,7 @@ static void page_write(aq_source_file *file, aq_writer *w)
     const aq_chunk_map *map = &file->mapper.map;
     uint32_t number = file->pages.at[file->pages_at++];
     const aq_page *page = &map->pages.at[number];
-    aq_writer_byte(w, MAP_PAGE);
+    aq_writer_byte(w, AQ_MAP_PAGE);
     aq_writer_varint(w, number);
     for (uint32_t i = 0; i < page->count; i++) {
         chunk_put(w, &map->chunks.at[page->first + i]);
@@ -266,10 +259,10 @@ static void end_write(aq_source_file *file, aq_writer *w)
 {
     const aq_mapper *m = &file->mapper;
     if (m->status != AQ_OK) {
-        aq_writer_byte(w, MAP_FAILED);
+        aq_writer_byte(w, AQ_MAP_FAILED);
         aq_writer_varint(w, m->status);
     } else {
-        aq_writer_byte(w, MAP_END);
+        aq_writer_byte(w, AQ_MAP_END);
         aq_writer_varint(w, m->map.chunks.count);
         aq_writer_bytes(w, m->file_hash.bytes, sizeof m->file_hash);
     }

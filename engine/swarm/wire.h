@@ -59,6 +59,27 @@ typedef enum aq_frame_type {
 #undef X
 } aq_frame_type;
 
+/* Flags and kinds inside frames. */
+enum {
+    AQ_ROOT_COMPLETE = 1, /* ROOT */
+    AQ_ROOT_BROKEN = 2,   /* something could not be read: absence means nothing */
+    AQ_LIST_LAST = 1,     /* LISTING, IDS */
+    AQ_LIST_BROKEN = 2,
+    AQ_ENTRY_TYPE = 0x0f, /* an entry of LISTING */
+    AQ_ENTRY_BROKEN = 0x20,
+    AQ_ENTRY_COMPLETE = 0x40, /* a directory's hash follows */
+    AQ_ENTRY_EXEC = 0x80,
+    AQ_WANT_WHOLE = 1, /* WANT */
+    AQ_DATA_LAST = 1,  /* DATA */
+    AQ_DATA_STATUS = 2,
+    AQ_DATA_HASH = 4,
+    AQ_MAP_CHUNKS = 0, /* MAP */
+    AQ_MAP_PAGE_IDS = 1,
+    AQ_MAP_PAGE = 2,
+    AQ_MAP_END = 3,
+    AQ_MAP_FAILED = 4
+};
+
 const char *aq_frame_name(uint8_t type); /* "HELLO", or "?" */
 bool aq_frame_is_session(uint8_t type);  /* unknown types are not */
 bool aq_frame_is_known(uint8_t type);
