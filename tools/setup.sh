@@ -13,7 +13,7 @@ native='meson ninja-build gcc libc6-dev pkg-config libuv1-dev libgnutls28-dev li
     libhttp-parser-dev libsqlite3-dev libinih-dev rsync'
 test='clang-19 lld-19 nodejs b3sum valgrind clang-format-14 clang-tidy-14 cppcheck git
     openssl procps socat curl'
-bench='b3sum iproute2 openssh-server openssh-client curl procps'
+bench='iproute2 openssh-server openssh-client procps util-linux'
 install='scdoc'
 fuzz='clang-19 libclang-rt-19-dev'
 
