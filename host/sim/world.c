@@ -401,6 +401,7 @@ static void node_open(sim_world *world, uint32_t i, void *memory)
 static void user_open(sim_world *world, uint32_t i)
 {
     static const char *const concerns[] = {"user source", "user first", "user second"};
+    bool large = sim_chance_hit(&world->draw, 80);
     world->users[i] =
         (sim_user){.disk = &world->nodes[i].disk,
                    .ledger = &world->ledger,
