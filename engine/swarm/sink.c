@@ -449,7 +449,7 @@ static bool root_is_in_use(const aq_sink *sink)
 {
     for (const aq_session *o = sink->s.core->sessions; o != NULL; o = o->next_live) {
         if (o != &sink->s && o->role == AQ_ROLE_SINK && o->root == sink->s.root &&
-            o->started && !o->kind->is_idle(o) &&
+            o->started && (!o->ended || !o->kind->is_idle(o)) &&
             ((const aq_sink *)(const void *)o)->scan_begun) {
             return true;
         }
@@ -463,7 +463,7 @@ static void prepare(aq_sink *sink)
     enum { SLOTS_SIZE = 256 << 10 };
     if (!sink->scan_begun) {
         if (root_is_in_use(sink)) {
-            return; /* an earlier session is still saving what it has */
+            return; /* another session works on it, or is still saving what it has */
         }
         sink->scan_begun = true;
         sink->begun_ns = core->now_ns;
