@@ -23,28 +23,55 @@ static void bytes_update(aq_stats *now, const aq_stats *before)
     now->bytes_done = known ? larger(all - left, before->bytes_done) : before->bytes_done;
 }
 
+static void counts_add(aq_stats *to, const aq_stats *from)
+{
+    to->files_done += from->files_done;
+    to->files_deleted += from->files_deleted;
+    to->files_moved += from->files_moved;
+    to->directories_made += from->directories_made;
+    to->links_made += from->links_made;
+    to->bytes_literal += from->bytes_literal;
+    to->bytes_matched += from->bytes_matched;
+    to->bytes_sent += from->bytes_sent;
+    to->bytes_received += from->bytes_received;
+    to->errors += from->errors;
+}
+
+/* Of the part that the running sync takes up. */
+static void part_update(aq_stats *now, const aq_stats *before)
+{
+    now->files_total = larger(now->files_total, before->files_total);
+    now->bytes_total = larger(now->bytes_total, before->bytes_total);
+    now->files_changed += before->files_done;
+    bytes_update(now, before);
+    counts_add(now, before);
+}
+
+static void whole_add(aq_stats *now, const aq_stats *whole)
+{
+    now->files_total += whole->files_total;
+    now->bytes_total += whole->bytes_total;
+    now->files_changed += whole->files_changed;
+    now->bytes_changed += whole->bytes_changed;
+    now->bytes_done += whole->bytes_done;
+    counts_add(now, whole);
+}
+
 void account_update(account *a, const aq_stats *running)
 {
-    const aq_stats *b = &a->before;
-    aq_stats now = *running;
-    now.files_total = larger(now.files_total, b->files_total);
-    now.bytes_total = larger(now.bytes_total, b->bytes_total);
-    bytes_update(&now, b);
-    now.files_changed += b->files_done;
-    now.files_done += b->files_done;
-    now.files_deleted += b->files_deleted;
-    now.files_moved += b->files_moved;
-    now.directories_made += b->directories_made;
-    now.links_made += b->links_made;
-    now.bytes_literal += b->bytes_literal;
-    now.bytes_matched += b->bytes_matched;
-    now.bytes_sent += b->bytes_sent;
-    now.bytes_received += b->bytes_received;
-    now.errors += b->errors;
-    a->now = now;
+    a->part = *running;
+    part_update(&a->part, &a->before);
+    a->now = a->part;
+    whole_add(&a->now, &a->whole);
+}
+
+void account_again(account *a)
+{
+    a->before = a->part;
 }
 
 void account_next(account *a)
 {
-    a->before = a->now;
+    a->whole = a->now;
+    a->before = (aq_stats){0};
 }

@@ -1,6 +1,6 @@
 /* rules.c: builds the filter text. Options give patterns and files of patterns in order;
  * files of paths are collected, tidied as rsync does ("./a//b/" is a/b), sorted and put
- * behind the patterns.
+ * behind the patterns, in several texts if they are many.
  *
  * As in rsync's files of patterns: empty lines and those that begin with '#' or ';' are
  * comments (but not with --from0), "+ " and "- " at the start override the option, and a
@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PATH_SIZE_MAX = 4096 };
 
 typedef struct builder {
     char *text; /* patterns */
@@ -137,6 +139,10 @@ static bool path_add(builder *b, const char *path)
         free(copy);
         return fail(b, "path", path, "\"..\" leads out of the source");
     }
+    if (strlen(copy) >= PATH_SIZE_MAX) {
+        free(copy);
+        return fail(b, "path", path, "it is too long");
+    }
     b->chosen = true;
     if (copy[0] == '\0') {
         b->all = true;
@@ -153,33 +159,49 @@ static int path_order(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void paths_write(builder *b)
+/* One "= path" line; returns where it ends. */
+static char *path_write(char *to, const char *path)
 {
-    if (b->path_count > 0) {
-        qsort(b->paths, b->path_count, sizeof *b->paths, path_order);
+    *to++ = '=';
+    *to++ = ' ';
+    for (; *path != '\0'; path++) {
+        if (*path == '\n' || *path == '\\') {
+            *to++ = '\\';
+        }
+        *to++ = *path == '\n' ? 'n' : *path;
     }
-    size_t room = b->size + 1;
-    for (size_t i = 0; i < b->path_count; i++) {
-        room += 2 * strlen(b->paths[i]) + 3;
-    }
-    b->text = checked(realloc(b->text, room));
-    char *to = b->text + b->size;
+    *to++ = '\n';
+    return to;
+}
+
+static char *text_new(rules *out)
+{
+    char *text = checked(malloc(RULES_SIZE_MAX + 1));
+    out->texts = checked(realloc(out->texts, (out->count + 1) * sizeof *out->texts));
+    out->texts[out->count++] = text;
+    return text;
+}
+
+/* The patterns, and behind them as many paths as fit, as often as is needed. */
+static void texts_write(const builder *b, rules *out)
+{
+    char *text = text_new(out), *to = text;
+    memcpy(to, b->text, b->size);
+    to += b->size;
     for (size_t i = 0; i < b->path_count; i++) {
         if (i > 0 && strcmp(b->paths[i - 1], b->paths[i]) == 0) {
             continue;
         }
-        *to++ = '=';
-        *to++ = ' ';
-        for (const char *p = b->paths[i]; *p != '\0'; p++) {
-            if (*p == '\n' || *p == '\\') {
-                *to++ = '\\';
-            }
-            *to++ = *p == '\n' ? 'n' : *p;
+        size_t room = RULES_SIZE_MAX - (size_t)(to - text);
+        if (2 * strlen(b->paths[i]) + 3 > room) {
+            *to = '\0';
+            text = text_new(out);
+            memcpy(text, b->text, b->size);
+            to = text + b->size;
         }
-        *to++ = '\n';
+        to = path_write(to, b->paths[i]);
     }
     *to = '\0';
-    b->size = (size_t)(to - b->text);
 }
 
 /* ---- files ------------------------------------------------------------------------ */
@@ -242,44 +264,77 @@ static bool option_add(builder *b, const rule_option *rule, bool from0)
     return false;
 }
 
-bool rules_build(const options *o, const char *below, const char *chosen, char **out,
+static bool build(builder *b, const options *o, const char *below, const char *chosen)
+{
+    bool good = true;
+    for (size_t i = 0; i < o->rules.count && good; i++) {
+        good = option_add(b, &o->rules.items[i], o->from0);
+    }
+    if (good && chosen != NULL) {
+        good = path_add(b, chosen);
+    }
+    if (good && below != NULL) {
+        size_t size = b->size; /* no pattern may leave out the directory itself */
+        char *after = b->text;
+        b->text = NULL;
+        b->size = 0;
+        good = pattern_add(b, '+', "/");
+        text_add(b, after == NULL ? "" : after, size);
+        free(after);
+        good = good && (b->chosen || path_add(b, ""));
+    }
+    if (good && b->chosen && !b->all && b->path_count == 0) {
+        b->size = 0; /* an empty list chooses nothing */
+        good = pattern_add(b, '-', "*");
+    }
+    if (good && b->size > RULES_SIZE_MAX - 2 * PATH_SIZE_MAX - 3) {
+        snprintf(b->error, OPTION_ERROR_SIZE, "the patterns are too many: %zu bytes",
+                 b->size);
+        good = false;
+    }
+    return good;
+}
+
+bool rules_build(const options *o, const char *below, const char *chosen, rules *out,
                  char error[OPTION_ERROR_SIZE])
 {
     builder b = {.error = error, .below = below == NULL ? "" : below};
-    bool good = true;
-    for (size_t i = 0; i < o->rules.count && good; i++) {
-        good = option_add(&b, &o->rules.items[i], o->from0);
-    }
-    if (good && chosen != NULL) {
-        good = path_add(&b, chosen);
-    }
-    if (good && below != NULL) {
-        size_t size = b.size; /* no pattern may leave out the directory itself */
-        char *after = b.text;
-        b.text = NULL;
-        b.size = 0;
-        good = pattern_add(&b, '+', "/");
-        text_add(&b, after == NULL ? "" : after, size);
-        free(after);
-        good = good && (b.chosen || path_add(&b, ""));
-    }
-    if (good && b.chosen && !b.all) {
-        if (b.path_count == 0) {
-            b.size = 0; /* an empty list chooses nothing */
-            good = pattern_add(&b, '-', "*");
-        } else {
-            paths_write(&b);
+    *out = (rules){NULL, 0};
+    bool good = build(&b, o, below, chosen);
+    if (b.all) {
+        while (b.path_count > 0) {
+            free(b.paths[--b.path_count]);
         }
+    }
+    if (b.path_count > 0) {
+        qsort(b.paths, b.path_count, sizeof *b.paths, path_order);
+    }
+    if (good && b.size + b.path_count > 0) {
+        text_add(&b, "", 0);
+        texts_write(&b, out);
     }
     for (size_t i = 0; i < b.path_count; i++) {
         free(b.paths[i]);
     }
     free(b.paths);
-    *out = NULL;
-    if (good && b.size > 0) {
-        *out = b.text;
-    } else {
-        free(b.text);
-    }
+    free(b.text);
     return good;
+}
+
+void rules_free(rules *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        free(r->texts[i]);
+    }
+    free(r->texts);
+    *r = (rules){NULL, 0};
+}
+
+bool rules_allow(const rules *r, const char *path, bool is_directory)
+{
+    bool allow = r->count == 0;
+    for (size_t i = 0; i < r->count && !allow; i++) {
+        allow = aq_filter_allows(r->texts[i], path, is_directory);
+    }
+    return allow;
 }

@@ -9,6 +9,7 @@
  * what is confirmed: the run ends only when there was no progress for too many tries.
  *
  *              +---------- END, link lost: pause, dial ----------+
+ *              +---------- END, more rules: start again ---------+
  *              v                                                 |
  *     start: SYNCING ------- END: anything else ------> finished: leave the loop
  *              | first signal, --max-duration: aq_sync_stop      ^
@@ -22,7 +23,6 @@
 #include "rules.h"
 #include "secret.h"
 #include "text.h"
-#include "engine/sync/filter.h"
 #include "host/native/loop.h"
 #include <ftw.h>
 #include <stdlib.h>
@@ -43,7 +43,8 @@ typedef struct session {
     const options *o;
     task task;
     places places;
-    char *rules;
+    rules rules;
+    size_t rules_at; /* the text that is being synced by */
     const char *backup;
     char token[AQ_TOKEN_SIZE];
     char scratch[64]; /* a dry run's empty stand-in for a missing DST; "": none */
@@ -64,6 +65,7 @@ typedef struct session {
     uint64_t hurry_at_ns; /* leave the loop then, come what may; 0: no hurry */
     bool out_of_time;
     bool finished;
+    aq_status worst; /* of earlier texts of rules */
     aq_status status;
     aq_fault fault; /* text: more about the status, or "" */
 } session;
@@ -95,15 +97,21 @@ static aq_sync_options sync_options(const session *s)
         .delete_max_percent = o->max_delete.percent,
         .transfer_max = o->max_transfer,
         .backup = s->backup,
-        .filter = s->rules,
+        .filter = s->rules.count == 0 ? NULL : s->rules.texts[s->rules_at],
         .bytes_per_s_in = o->bwlimit.down,
         .bytes_per_s_out = o->bwlimit.up,
     };
 }
 
-static void sync_begin(session *s)
+static void sync_start(session *s)
 {
     aq_sync_options so = sync_options(s);
+    s->sync = aq_sync_start(aq_loop_engine(s->loop), s->link, s->root, s->folder,
+                            s->push ? AQ_PUSH : AQ_PULL, &so);
+}
+
+static void sync_begin(session *s)
+{
     if (s->local) {
         uint32_t links[2];
         aq_loop_pair(s->loop, links);
@@ -115,8 +123,7 @@ static void sync_begin(session *s)
         s->link = aq_loop_dial(s->loop, url, &dial);
     }
     s->bytes_at_dial = s->account.now.bytes_literal;
-    s->sync = aq_sync_start(aq_loop_engine(s->loop), s->link, s->root, s->folder,
-                            s->push ? AQ_PUSH : AQ_PULL, &so);
+    sync_start(s);
 }
 
 static void figures_update(session *s)
@@ -184,7 +191,6 @@ static void sync_ended(session *s, const aq_note *note)
     aq_status status = note->status;
     const char *text = note->text;
     figures_update(s);
-    account_next(&s->account);
     if (s->account.now.bytes_literal > s->bytes_at_dial) {
         s->tries = 0;
     }
@@ -196,8 +202,17 @@ static void sync_ended(session *s, const aq_note *note)
     if (!s->was_up && status == AQ_TIMEOUT) {
         status = AQ_CONNECT;
     }
+    bool goes_on = status == AQ_OK || status == AQ_PARTIAL || status == AQ_NOT_FOUND;
     if (may_dial_again(s, status)) {
+        account_again(&s->account);
         dial_later(s, status, text);
+    } else if (goes_on && s->rules_at + 1 < s->rules.count && s->signals == 0) {
+        s->worst = status != AQ_OK ? status : s->worst;
+        s->rules_at++;
+        account_next(&s->account);
+        sync_start(s);
+    } else if (status == AQ_OK && s->worst != AQ_OK) {
+        finish(s, s->worst, "");
     } else {
         finish(s, status, text);
     }
@@ -369,7 +384,7 @@ static aq_status nesting_check(session *s)
     if (below[0] == '\0') {
         return aq_fault_set(&s->fault, AQ_USAGE, "SRC and DST are the same folder");
     }
-    if (s->rules != NULL && !aq_filter_allows(s->rules, below, true)) {
+    if (!rules_allow(&s->rules, below, true)) {
         return AQ_OK;
     }
     return aq_fault_set(&s->fault, AQ_USAGE,
@@ -516,7 +531,7 @@ static int task_run(const options *o, task what)
         rmdir(s.places.destination.path); /* made for nothing; stays if it is not empty */
     }
     scratch_remove(&s);
-    free(s.rules);
+    rules_free(&s.rules);
     return code;
 }
 

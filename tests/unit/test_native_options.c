@@ -8,6 +8,7 @@
 #include "app/cli/report.h"
 #include "app/cli/rules.h"
 #include "app/cli/text.h"
+#include "engine/sync/filter.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>
@@ -215,18 +216,19 @@ TEST(a_flag_beats_the_environment_beats_the_file)
 static void rules_check(const char *line, const char *below, const char *want)
 {
     options o;
-    char *rules = NULL;
+    rules r;
     CHECK(read_line(&o, FOR_SYNC, line));
-    CHECK(rules_build(&o, below, NULL, &rules, error));
-    CHECK_STR(rules == NULL ? "" : rules, want);
-    free(rules);
+    CHECK(rules_build(&o, below, NULL, &r, error));
+    CHECK_STR(r.count == 0 ? "" : r.texts[0], want);
+    rules_free(&r);
     options_free(&o);
 }
 
 TEST(options_become_rules)
 {
     options o;
-    char *rules, line[256];
+    rules r;
+    char line[256];
     home_make();
     rules_check("", NULL, "");
     rules_check("--include=*.c --exclude=*", NULL, "+ *.c\n- *\n");
@@ -247,18 +249,48 @@ TEST(options_become_rules)
     rules_check(line, NULL, "");
     file_write("paths", "../x\n");
     CHECK(read_line(&o, FOR_SYNC, line));
-    CHECK(!rules_build(&o, NULL, NULL, &rules, error));
+    CHECK(!rules_build(&o, NULL, NULL, &r, error));
     options_free(&o);
     CHECK(read_line(&o, FOR_SYNC, "--exclude=[x"));
-    CHECK(!rules_build(&o, NULL, NULL, &rules, error));
+    CHECK(!rules_build(&o, NULL, NULL, &r, error));
     options_free(&o);
     CHECK(read_line(&o, FOR_SYNC, "--files-from=/nonexistent"));
-    CHECK(!rules_build(&o, NULL, NULL, &rules, error));
+    CHECK(!rules_build(&o, NULL, NULL, &r, error));
     options_free(&o);
     CHECK(read_line(&o, FOR_SYNC, ""));
-    CHECK(rules_build(&o, NULL, "a\nb", &rules, error));
-    CHECK_STR(rules, "= a\\nb\n");
-    free(rules);
+    CHECK(rules_build(&o, NULL, "a\nb", &r, error));
+    CHECK_STR(r.texts[0], "= a\\nb\n");
+    rules_free(&r);
+    options_free(&o);
+    home_remove();
+}
+
+TEST(many_paths_make_several_texts)
+{
+    options o;
+    rules r;
+    char line[256], *text = malloc(1 << 20), *to = text;
+    home_make();
+    for (int i = 0; i < 10000; i++) {
+        to += sprintf(to, "some/directory/file%d\n", i);
+    }
+    file_write("paths", text);
+    free(text);
+    snprintf(line, sizeof line, "--exclude=*.o --files-from=%s/paths", directory);
+    CHECK(read_line(&o, FOR_SYNC, line));
+    CHECK(rules_build(&o, NULL, NULL, &r, error));
+    CHECK(r.count > 4 && r.count < 10);
+    for (size_t i = 0; i < r.count; i++) {
+        CHECK(aq_filter_valid(r.texts[i], NULL));
+        CHECK(strlen(r.texts[i]) <= RULES_SIZE_MAX);
+        CHECK(!aq_filter_allows(r.texts[i], "some/directory/file1.o", false));
+    }
+    for (int i = 0; i < 10000; i += 7) {
+        snprintf(line, sizeof line, "some/directory/file%d", i);
+        CHECK(rules_allow(&r, line, false));
+    }
+    CHECK(!rules_allow(&r, "some/directory/file10000", false));
+    rules_free(&r);
     options_free(&o);
     home_remove();
 }
@@ -366,7 +398,7 @@ TEST(a_dialled_run_counts_once)
                       .complete = true};
     account_update(&a, &first);
     CHECK_EQ(a.now.bytes_done, 450);
-    account_next(&a);
+    account_again(&a);
     aq_stats scanning = {.files_changed = 2, .bytes_changed = 100, .bytes_sent = 1};
     account_update(&a, &scanning);
     CHECK_EQ(a.now.bytes_changed, 1000);
@@ -382,6 +414,18 @@ TEST(a_dialled_run_counts_once)
     CHECK_EQ(a.now.files_done, 9);
     CHECK_EQ(a.now.bytes_changed, 1000);
     CHECK_EQ(a.now.bytes_done, 900);
+    CHECK_EQ(a.now.bytes_sent, 12);
+    account_next(&a);
+    aq_stats other = {.files_total = 3,
+                      .files_changed = 3,
+                      .files_done = 1,
+                      .bytes_changed = 30,
+                      .bytes_done = 10,
+                      .complete = true};
+    account_update(&a, &other);
+    CHECK_EQ(a.now.files_done, 10);
+    CHECK_EQ(a.now.bytes_changed, 1030);
+    CHECK_EQ(a.now.bytes_done, 910);
     CHECK_EQ(a.now.bytes_sent, 12);
 }
 
@@ -492,8 +536,9 @@ TEST(src_and_dst_mean_what_they_mean_to_rsync)
 
 TEST_MAIN(TEST_REF(sizes_take_units_as_in_rsync), TEST_REF(times_rates_and_limits),
           TEST_REF(command_lines), TEST_REF(a_flag_beats_the_environment_beats_the_file),
-          TEST_REF(options_become_rules), TEST_REF(nothing_reaches_a_terminal_unescaped),
-          TEST_REF(numbers_for_people), TEST_REF(json_is_one_valid_line),
-          TEST_REF(progress_never_goes_backwards), TEST_REF(a_dialled_run_counts_once),
-          TEST_REF(the_line_fits_the_terminal), TEST_REF(changes_are_itemized_as_in_rsync),
+          TEST_REF(options_become_rules), TEST_REF(many_paths_make_several_texts),
+          TEST_REF(nothing_reaches_a_terminal_unescaped), TEST_REF(numbers_for_people),
+          TEST_REF(json_is_one_valid_line), TEST_REF(progress_never_goes_backwards),
+          TEST_REF(a_dialled_run_counts_once), TEST_REF(the_line_fits_the_terminal),
+          TEST_REF(changes_are_itemized_as_in_rsync),
           TEST_REF(src_and_dst_mean_what_they_mean_to_rsync))
