@@ -33,6 +33,30 @@
         (v).at[(v).count++] = __VA_ARGS__;                                                 \
     } while (0)
 
+/* Room for `more` of them, before something that a peer may make as large as it likes. */
+static inline void *aq_vector_ensure(aq_heap *heap, void *at, uint32_t count,
+                                     uint32_t *room, uint64_t more, size_t each)
+{
+    uint64_t fresh = *room == 0 ? 8 : *room;
+    while (fresh - count < more) {
+        fresh *= 2;
+    }
+    if (fresh == *room || fresh > UINT32_MAX || aq_heap_is_low(heap)) {
+        return at;
+    }
+    void *larger = aq_heap_grow(heap, at, (size_t)count * each, (size_t)(fresh * each));
+    if (larger == NULL) {
+        return at;
+    }
+    *room = (uint32_t)fresh;
+    return larger;
+}
+
+/* False: memory is short, and pushing that many would trap. */
+#define AQ_VECTOR_ENSURE(heap, v, more)                                                    \
+    ((v).at = aq_vector_ensure(heap, (v).at, (v).count, &(v).room, more, sizeof *(v).at),  \
+     (uint64_t)(v).room - (v).count >= (more))
+
 #define AQ_VECTOR_RESET(heap, v)                                                           \
     do {                                                                                   \
         aq_heap_give(heap, (v).at);                                                        \

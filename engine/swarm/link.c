@@ -5,8 +5,9 @@
  *
  * Incoming bytes are parsed where they lie; only a frame that is cut by the end of the
  * host's buffer is put together in `in`. Nothing that a peer sends makes a link hold more
- * than one frame, and the queue of control frames is bounded: its answers to our requests
- * are bulk. */
+ * than one frame, and the queue of control frames is bounded: a peer that asks and never
+ * reads the answers loses its link. That happens between steps (`doom`), since ending a
+ * link frees what whoever was about to send works with. */
 #include "engine/swarm/link.h"
 #include "engine/base/assert.h"
 #include "engine/base/bytes.h"
@@ -17,7 +18,8 @@ enum {
     FRAME_ROOM = AQ_FRAME_MAX + AQ_FRAME_HEAD_MAX,
     OUT_LOW = 96 << 10, /* bulk frames are added below this */
     OUT_ROOM = OUT_LOW + 4 * FRAME_ROOM,
-    CONTROL_MAX = 8 << 20
+    CONTROL_MAX = 8 << 20,
+    CONTROL_LONG = 1 << 20
 };
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -30,20 +32,53 @@ enum { HELLO_AUTH_REQUIRED = 1 };
 
 /* ---- frames out ---- */
 
-aq_writer aq_link_frame(aq_link *link)
+void aq_link_doom(aq_link *link, aq_status reason)
 {
-    aq_heap *heap = &link->core->heap;
-    if (link->control_head == link->control.count) {
-        link->control_head = link->control.count = 0;
+    if (link->doom == AQ_OK) {
+        link->doom = reason;
     }
-    while (link->control.room - link->control.count < FRAME_ROOM) {
-        uint32_t room = link->control.room == 0 ? FRAME_ROOM : link->control.room * 2;
-        link->control.at = aq_heap_grow(heap, link->control.at, link->control.count, room);
-        AQ_ASSERT(link->control.at != NULL);
+    link->core->again = true;
+}
+
+/* Whoever does not take what is queued gets nothing more of it. */
+static void control_overflow(aq_link *link)
+{
+    aq_link_doom(link, AQ_PROTOCOL);
+    link->control_head = link->control.count = 0;
+}
+
+static bool control_grow(aq_link *link)
+{
+    uint32_t room = link->control.room == 0 ? FRAME_ROOM : link->control.room * 2;
+    uint8_t *larger =
+        aq_heap_grow(&link->core->heap, link->control.at, link->control.count, room);
+    if (larger != NULL) {
+        link->control.at = larger;
         link->control.room = room;
     }
+    return larger != NULL;
+}
+
+aq_writer aq_link_frame(aq_link *link)
+{
+    uint32_t used = link->control.count - link->control_head;
+    if (used == 0 || (link->control.room - link->control.count < FRAME_ROOM &&
+                      link->control_head >= used)) {
+        aq_copy(link->control.at, link->control.at + link->control_head, used);
+        link->control_head = 0;
+        link->control.count = used;
+    }
+    if (link->control.room - link->control.count < FRAME_ROOM && !control_grow(link)) {
+        control_overflow(link);
+    }
+    AQ_ASSERT(link->control.room - link->control.count >= FRAME_ROOM);
     return aq_writer_over(link->control.at + link->control.count + AQ_FRAME_HEAD_MAX,
                           AQ_FRAME_MAX);
+}
+
+bool aq_link_is_congested(const aq_link *link)
+{
+    return link->control.count - link->control_head > CONTROL_LONG;
 }
 
 /* Puts size and type before a body that lies AQ_FRAME_HEAD_MAX behind `start`. */
@@ -67,7 +102,7 @@ void aq_link_frame_end(aq_link *link, aq_frame_type type, const aq_writer *w)
     uint8_t *start = link->control.at + link->control.count;
     link->control.count += (uint32_t)frame_close(start, type, w);
     if (link->control.count - link->control_head > CONTROL_MAX) {
-        aq_link_fail(link, AQ_PROTOCOL);
+        control_overflow(link);
     }
 }
 
@@ -197,12 +232,9 @@ void aq_link_fail(aq_link *link, aq_status reason)
         return;
     }
     if (reason != AQ_CLOSED) {
-        /* Whoever filled the queue does not get more of it. */
-        if (link->control.count - link->control_head < CONTROL_MAX) {
-            aq_writer w = aq_link_frame(link);
-            aq_writer_varint(&w, reason);
-            aq_link_frame_end(link, AQ_FRAME_GOODBYE, &w);
-        }
+        aq_writer w = aq_link_frame(link);
+        aq_writer_varint(&w, reason);
+        aq_link_frame_end(link, AQ_FRAME_GOODBYE, &w);
     }
     link->state = AQ_LINK_CLOSING;
     link->reason = reason;
@@ -226,6 +258,10 @@ void aq_link_tick(aq_link *link)
 {
     aq_core *core = link->core;
     if (link->state >= AQ_LINK_CLOSING) {
+        return;
+    }
+    if (link->doom != AQ_OK) {
+        aq_link_fail(link, link->doom);
         return;
     }
     uint64_t silent_max = core->config.timeout_ns;
@@ -397,6 +433,9 @@ static size_t frame_take(aq_link *link, const uint8_t *data, size_t size)
         return 0;
     }
     got_frame(link, type, data + head_size, (size_t)body_size);
+    if (link->doom != AQ_OK) {
+        aq_link_fail(link, link->doom);
+    }
     return head_size + (size_t)body_size;
 }
 

@@ -31,7 +31,7 @@ struct aq_link {
     aq_status reason; /* of CLOSING and GONE */
     bool proven;      /* the peer proved that it knows the token */
     bool announced;   /* the host knows that there are bytes */
-    bool hangup_queued;
+    aq_status doom;   /* not AQ_OK: the link ends for this reason before the next step */
     uint32_t version;
     uint8_t nonce[AQ_NONCE_SIZE], peer_nonce[AQ_NONCE_SIZE];
     bool peer_requires_auth;
@@ -54,8 +54,8 @@ aq_link *aq_link_new(aq_core *core, uint32_t id, const aq_link_config *config);
 void aq_link_free(aq_link *link);
 
 /* Starts a frame in the queue of control frames; its body is written to the writer, which
- * has room for AQ_FRAME_MAX bytes; end with aq_link_frame_end. Never fails: a peer that
- * lets the queue grow beyond its bound is dropped. */
+ * has room for AQ_FRAME_MAX bytes; end with aq_link_frame_end. Never fails, and never ends
+ * the link under its caller: a peer that lets the queue grow beyond its bound is doomed. */
 aq_writer aq_link_frame(aq_link *link);
 void aq_link_frame_end(aq_link *link, aq_frame_type type, const aq_writer *w);
 
@@ -63,8 +63,14 @@ void aq_link_frame_end(aq_link *link, aq_frame_type type, const aq_writer *w);
 bool aq_link_bulk(aq_link *link, size_t body_max, aq_writer *w);
 void aq_link_bulk_end(aq_link *link, aq_frame_type type, const aq_writer *w);
 
-/* Ends the link for this reason, telling the peer why. Idempotent. */
+/* The queue of control frames is long: what may be lost should be. */
+bool aq_link_is_congested(const aq_link *link);
+
+/* Ends the link for this reason, telling the peer why. Idempotent. Its sessions end at
+ * once: never call it from inside of one. */
 void aq_link_fail(aq_link *link, aq_status reason);
+/* The same for everybody: it happens before the next step, or the next frame. */
+void aq_link_doom(aq_link *link, aq_status reason);
 
 void aq_link_input(aq_link *link, const uint8_t *data, size_t size);
 size_t aq_link_output(aq_link *link, const uint8_t **data);

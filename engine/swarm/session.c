@@ -145,13 +145,6 @@ void aq_session_end(aq_session *s, aq_status status)
     session_close(s, status);
 }
 
-void aq_session_broken(aq_session *s)
-{
-    if (s->link != NULL) {
-        aq_link_fail(s->link, AQ_PROTOCOL);
-    }
-}
-
 /* ---- for people ---- */
 
 static void note_local(aq_session *s, aq_note_kind kind, aq_status status, aq_change change,
@@ -172,10 +165,18 @@ static void note_local(aq_session *s, aq_note_kind kind, aq_status status, aq_ch
     aq_text_set(note->text, sizeof note->text, text, aq_string_size(text));
 }
 
+/* What names a problem may be longer than any path of content. */
+static void text_write(aq_writer *w, const char *text)
+{
+    size_t size = aq_string_size(text);
+    aq_writer_string(w, text, size < AQ_PATH_MAX ? size : AQ_PATH_MAX);
+}
+
 static void note_send(aq_session *s, aq_note_kind kind, aq_status status, aq_change change,
                       aq_type type, const char *path, const char *text, uint64_t size)
 {
-    if (s->link == NULL || s->link->state != AQ_LINK_UP || s->ended) {
+    if (s->link == NULL || s->link->state != AQ_LINK_UP || s->ended ||
+        aq_link_is_congested(s->link)) {
         return;
     }
     aq_writer w = aq_session_frame(s);
@@ -184,8 +185,8 @@ static void note_send(aq_session *s, aq_note_kind kind, aq_status status, aq_cha
     aq_writer_byte(&w, (uint8_t)change);
     aq_writer_byte(&w, (uint8_t)type);
     aq_writer_varint(&w, size);
-    aq_writer_string(&w, path, aq_string_size(path));
-    aq_writer_string(&w, text, aq_string_size(text));
+    text_write(&w, path);
+    text_write(&w, text);
     aq_link_frame_end(s->link, AQ_FRAME_NOTE, &w);
 }
 
@@ -313,6 +314,16 @@ static uint32_t root_find(const aq_core *core, const uint8_t *name, size_t size)
     return size == 0 && core->roots.count == 1 ? 0 : UINT32_MAX;
 }
 
+/* Below the root, and not among our own files there. */
+static bool backup_is_valid(const char *path, size_t size)
+{
+    size_t first = 0;
+    while (first < size && path[first] != '/') {
+        first++;
+    }
+    return aq_path_is_valid(path, size) && !aq_name_is_reserved(path, first);
+}
+
 static aq_status open_check(aq_link *link, uint8_t role, const aq_wire_options *options,
                             uint32_t root)
 {
@@ -331,11 +342,9 @@ static aq_status open_check(aq_link *link, uint8_t role, const aq_wire_options *
     if ((rights & needed) == 0) {
         return AQ_DENIED;
     }
-    const char *backup = (const char *)options->backup;
-    if (options->backup_size != 0 && !aq_path_is_valid(backup, options->backup_size)) {
-        return AQ_USAGE;
-    }
-    return AQ_OK;
+    bool backup = options->backup_size == 0 ||
+                  backup_is_valid((const char *)options->backup, options->backup_size);
+    return backup && options->options.modify_window_ns >= 0 ? AQ_OK : AQ_USAGE;
 }
 
 static void opened_send(aq_link *link, uint32_t channel, aq_status status)
@@ -354,10 +363,12 @@ static void got_open(aq_link *link, uint32_t channel, aq_reader *r)
     const uint8_t *name = aq_reader_string(r, FOLDER_MAX, &name_size);
     aq_wire_options wire;
     aq_options_read(r, &wire);
-    unsigned count = 0;
     for (const aq_session *o = link->sessions; o != NULL; o = o->next) {
-        count++;
         r->failed |= o->channel == channel;
+    }
+    unsigned count = 0; /* also those that ended, and are still with the host */
+    for (const aq_session *o = core->sessions; o != NULL; o = o->next_live) {
+        count += !o->client && o->link_id == link->id;
     }
     bool role_fits = role == AQ_ROLE_SOURCE || role == AQ_ROLE_SINK;
     if (r->failed || link->config.client || !role_fits || channel == 0) {
@@ -414,7 +425,9 @@ static void got_end(aq_session *s, aq_reader *r)
     uint64_t status = aq_reader_bounded(r, AQ_STATUS_COUNT - 1);
     aq_stats stats;
     aq_stats_read(r, &stats);
-    if (r->failed) {
+    /* Only a sink knows that everything is done. */
+    if (r->failed || (s->role == AQ_ROLE_SINK && status == AQ_OK)) {
+        r->failed = true;
         return;
     }
     if (s->role == AQ_ROLE_SOURCE) {

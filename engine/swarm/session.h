@@ -51,8 +51,6 @@ bool aq_session_bulk(aq_session *s, size_t body_max, aq_writer *w);
 
 /* The session is over for this reason: tells the peer if there is one, drops the work. */
 void aq_session_end(aq_session *s, aq_status status);
-/* The peer broke the protocol: its link goes. */
-void aq_session_broken(aq_session *s);
 
 /* Facts for whoever started the sync: here, or through the peer. `path` is lent. */
 void aq_session_problem(aq_session *s, const char *path, aq_status status);

@@ -197,16 +197,16 @@ void aq_sink_requests_forget(aq_sink *sink, const void *owner)
     }
 }
 
-void aq_sink_want(aq_sink *sink, uint32_t request, aq_ref ref, bool whole, uint64_t offset,
-                  uint64_t size)
+void aq_sink_want(aq_sink *sink, uint32_t request, aq_ref ref, uint8_t flags,
+                  uint64_t offset, uint64_t size)
 {
     /* One frame a want: the link packs them; a want is some ten bytes. */
     aq_writer w = aq_session_frame(&sink->s);
     aq_writer_varint(&w, request);
     aq_writer_varint(&w, sink->rdirs.at[ref.dir].wire);
     aq_writer_varint(&w, ref.index);
-    aq_writer_byte(&w, whole);
-    if (!whole) {
+    aq_writer_byte(&w, flags);
+    if (flags == 0) {
         aq_writer_varint(&w, offset);
         aq_writer_varint(&w, size);
     }
@@ -433,7 +433,8 @@ static void slots_listed(void *owner, aq_op *op)
         }
     }
     sink->staged_any |= item->status == AQ_OK && item->done != 0;
-    if (useless.count != 0 && !sink->s.ended) {
+    bool only_look = sink->s.options.dry_run || sink->s.options.verify_only;
+    if (useless.count != 0 && !sink->s.ended && !only_look) {
         aq_op *discard = aq_sink_op(sink, AQ_OP_DISCARD, useless.count, discarded, sink);
         for (uint32_t i = 0; i < useless.count; i++) {
             discard->items[i].slot = useless.at[i];

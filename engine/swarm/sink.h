@@ -194,6 +194,7 @@ typedef struct aq_sink {
     uint32_t large_at;
     aq_fetch *fetches;
     uint32_t fetch_count;
+    uint64_t map_count; /* questions for maps so far */
     aq_check *checks;
     uint32_t check_count;
     AQ_VECTOR(aq_ref) to_check, metas;
@@ -263,10 +264,9 @@ uint32_t aq_sink_request(aq_sink *sink, aq_request_kind kind, void *owner, uint3
 bool aq_sink_may_request(const aq_sink *sink, uint32_t count);
 /* Answers to it are dropped from now on. */
 void aq_sink_requests_forget(aq_sink *sink, const void *owner);
-/* Asks for a range of a file (or all of it), in a frame that is sent at the end of the
- * step. */
-void aq_sink_want(aq_sink *sink, uint32_t request, aq_ref ref, bool whole, uint64_t offset,
-                  uint64_t size);
+/* Asks for a range of a file; or, with AQ_WANT_… flags, for all of it, or for its stamp. */
+void aq_sink_want(aq_sink *sink, uint32_t request, aq_ref ref, uint8_t flags,
+                  uint64_t offset, uint64_t size);
 /* It changed at the source: is now `stamp` there. Tried again later, unless too often. */
 void aq_sink_changed(aq_sink *sink, aq_ref ref, uint32_t tries, const aq_answer *answer);
 bool aq_sink_may_start(const aq_sink *sink); /* new transfers */

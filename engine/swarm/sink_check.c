@@ -66,7 +66,7 @@ static void file_add(aq_check *check, aq_ref ref, aq_extra local)
     check_file file = {.ref = ref, .local = local};
     AQ_VECTOR_PUSH(&check->sink->s.core->heap, check->files, file);
     if (check->kind == CHECK_DIRECTORY) {
-        aq_hashing_add_below(&check->own, local.entry->child);
+        aq_hashing_add_below(&check->own, local.entry->child, UINT64_MAX);
     } else {
         aq_hashing_add(&check->own, local.dir, local.entry);
     }

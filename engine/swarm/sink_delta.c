@@ -256,7 +256,7 @@ static void gap_want(aq_delta *d, uint32_t start, uint32_t end)
     uint32_t request =
         aq_sink_request(d->sink, AQ_REQUEST_DELTA, d, 0, d->data + start, end - start);
     uint64_t base = d->fetch->map.chunks.at[d->chunk].offset;
-    aq_sink_want(d->sink, request, d->fetch->ref, false, base + start, end - start);
+    aq_sink_want(d->sink, request, d->fetch->ref, 0, base + start, end - start);
     d->wants_left++;
 }
 

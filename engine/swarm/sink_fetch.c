@@ -244,15 +244,19 @@ static bool chunk_request(aq_fetch *f, uint32_t index)
         uint64_t size = left < slice ? left : slice;
         uint32_t request =
             aq_sink_request(f->sink, AQ_REQUEST_CHUNK, f, index, data + offset, size);
-        aq_sink_want(f->sink, request, f->ref, false, chunk->offset + offset, size);
+        aq_sink_want(f->sink, request, f->ref, 0, chunk->offset + offset, size);
     }
     return true;
 }
 
 void aq_fetch_probe(aq_fetch *f)
 {
-    uint32_t request = aq_sink_request(f->sink, AQ_REQUEST_PROBE, f, 0, NULL, 1);
-    aq_sink_want(f->sink, request, f->ref, false, 0, 1);
+    if (f->dead || f->probing) {
+        return;
+    }
+    f->probing = true;
+    uint32_t request = aq_sink_request(f->sink, AQ_REQUEST_PROBE, f, 0, NULL, 0);
+    aq_sink_want(f->sink, request, f->ref, AQ_WANT_STAMP, 0, 0);
 }
 
 void aq_sink_fetch_answer(aq_sink *sink, aq_fetch *f, const aq_request *request,
@@ -531,7 +535,7 @@ static void fetch_decide(aq_fetch *f)
 static void fetch_step(aq_fetch *f)
 {
     aq_fetch_map_step(f);
-    if (f->dead || f->sink->s.link == NULL || !aq_sink_may_start(f->sink)) {
+    if (f->dead || f->probing || f->sink->s.link == NULL || !aq_sink_may_start(f->sink)) {
         return;
     }
     if (f->record_waits || (f->by_pages && !f->map_built)) {

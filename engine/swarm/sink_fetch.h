@@ -48,6 +48,8 @@ struct aq_fetch {
     uint32_t flight;
 
     /* the file at the source */
+    uint64_t map_number; /* of our question; answers carry it */
+    bool probing;        /* what it has become is being asked; nothing else goes on */
     bool by_pages;
     uint64_t limit; /* map wanted up to here */
     aq_chunk_map map;
@@ -113,7 +115,7 @@ void aq_fetch_record_step(aq_fetch *f);
 void aq_fetch_record_drop(aq_fetch *f);
 
 /* ---- sink_fetch.c ---- */
-/* The map cannot be had: learn why. */
+/* The map cannot be had, or does not fit: learn what the file has become. */
 void aq_fetch_probe(aq_fetch *f);
 void aq_fetch_fail(aq_fetch *f, aq_status status);
 /* `data` (counted, of the chunk's size; taken over) holds what the chunk should be; NULL:

@@ -409,13 +409,28 @@ static child_info *children_collect(aq_sink *sink, uint32_t dir, uint32_t *count
     return all.at;
 }
 
+/* Taking a listing over needs about as much again as it takes already. */
+static bool has_room(const aq_sink *sink, const aq_incoming *in)
+{
+    const aq_heap *heap = &sink->s.core->heap;
+    uint64_t size = (uint64_t)in->entries.count * 64;
+    for (const piece *p = in->pieces; p != NULL; p = p->next) {
+        size += p->room;
+    }
+    return heap->used + 2 * size < (uint64_t)heap->unit_count << AQ_HEAP_UNIT_BITS;
+}
+
 static void listing_finish(aq_sink *sink, uint32_t dir, aq_reader *r)
 {
     aq_heap *heap = &sink->s.core->heap;
     aq_rdir *rd = &sink->rdirs.at[dir];
     aq_incoming *in = rd->incoming;
-    if (!names_are_sound(sink, dir, in) || aq_heap_is_low(heap)) {
+    if (!names_are_sound(sink, dir, in)) {
         r->failed = true;
+        return;
+    }
+    if (!has_room(sink, in)) {
+        aq_sink_fail(sink, AQ_MEMORY);
         return;
     }
     uint32_t count;
@@ -454,6 +469,11 @@ void aq_sink_got_listing(aq_sink *sink, aq_reader *r)
     }
     aq_incoming *in = sink->rdirs.at[dir].incoming;
     in->broken = (flags & AQ_LIST_BROKEN) != 0;
+    if (aq_heap_is_low(&sink->s.core->heap) || sink->fatal != AQ_OK ||
+        !AQ_VECTOR_ENSURE(&sink->s.core->heap, in->entries, aq_reader_left(r) / 4 + 1)) {
+        aq_sink_fail(sink, AQ_MEMORY);
+        return;
+    }
     int64_t mtime = 0;
     while (aq_reader_left(r) != 0) {
         aq_entry *entry = entry_read(sink, in, r, &mtime);
@@ -530,11 +550,17 @@ void aq_sink_got_ids(aq_sink *sink, aq_reader *r)
     if (r->failed || !dir_of_wire(sink, wire, &dir) ||
         sink->rdirs.at[dir].state != AQ_RDIR_ASKED ||
         !sink->rdirs.at[dir].incoming->by_ids || sink->rdirs.at[dir].incoming->choosing ||
-        aq_heap_is_low(heap)) {
+        sink->rdirs.at[dir].incoming->entries.count != 0) {
         r->failed = true;
         return;
     }
     aq_incoming *in = sink->rdirs.at[dir].incoming;
+    if (!AQ_VECTOR_ENSURE(heap, in->ids, aq_reader_left(r) / 4 + 1) ||
+        !AQ_VECTOR_ENSURE(heap, in->entries, in->ids.room) ||
+        !AQ_VECTOR_ENSURE(heap, in->chosen, in->ids.room)) {
+        aq_sink_fail(sink, AQ_MEMORY);
+        return;
+    }
     in->broken = (flags & AQ_LIST_BROKEN) != 0;
     while (aq_reader_left(r) != 0) {
         uint8_t id[4];
@@ -557,7 +583,7 @@ void aq_sink_got_ids(aq_sink *sink, aq_reader *r)
         uint32_t before = 0;
         for (uint32_t n = 0; n < PER_FRAME && i < in->chosen.count; n++, i++) {
             aq_writer_varint(&w, in->chosen.at[i] - before);
-            before = in->chosen.at[i];
+            before = in->chosen.at[i] + 1;
         }
         aq_link_frame_end(sink->s.link, AQ_FRAME_ENTRIES, &w);
     }

@@ -20,18 +20,17 @@ static aq_heap *heap_of(const aq_fetch *f)
     return &f->sink->s.core->heap;
 }
 
-static void ref_put(const aq_fetch *f, aq_writer *w)
-{
-    aq_writer_varint(w, f->sink->rdirs.at[f->ref.dir].wire);
-    aq_writer_varint(w, f->ref.index);
-}
-
 static void map_want_send(aq_fetch *f)
 {
+    const aq_stamp *stamp = &aq_sink_entry(f->sink, f->ref)->stamp;
     aq_writer w = aq_session_frame(&f->sink->s);
-    ref_put(f, &w);
+    aq_writer_varint(&w, f->map_number);
+    aq_writer_varint(&w, f->sink->rdirs.at[f->ref.dir].wire);
+    aq_writer_varint(&w, f->ref.index);
     aq_writer_byte(&w, f->by_pages);
     aq_writer_varint(&w, f->limit);
+    aq_writer_varint(&w, stamp->size);
+    aq_writer_signed(&w, stamp->mtime_ns);
     aq_link_frame_end(f->sink->s.link, AQ_FRAME_MAP_WANT, &w);
 }
 
@@ -41,13 +40,14 @@ void aq_fetch_map_forget(aq_fetch *f)
         return;
     }
     aq_writer w = aq_session_frame(&f->sink->s);
-    ref_put(f, &w);
+    aq_writer_varint(&w, f->map_number);
     aq_link_frame_end(f->sink->s.link, AQ_FRAME_FORGET, &w);
 }
 
 void aq_fetch_map_begin(aq_fetch *f)
 {
     aq_core *core = f->sink->s.core;
+    f->map_number = f->sink->map_count++;
     f->by_pages = f->has_basis;
     f->limit = f->by_pages ? UINT64_MAX : 8 * (uint64_t)core->profile->chunk_max;
     aq_map_init(&f->by_hash, f->sink->wires.secret);
@@ -62,11 +62,10 @@ void aq_fetch_map_begin(aq_fetch *f)
 
 /* ---- receiving ---- */
 
-static aq_fetch *fetch_of(aq_sink *sink, uint64_t wire, uint64_t index)
+static aq_fetch *fetch_of(aq_sink *sink, uint64_t number)
 {
     aq_fetch *f = sink->fetches;
-    while (f != NULL &&
-           (f->dead || sink->rdirs.at[f->ref.dir].wire != wire || f->ref.index != index)) {
+    while (f != NULL && (f->dead || f->probing || f->map_number != number)) {
         f = f->next;
     }
     return f;
@@ -86,14 +85,31 @@ static void chunk_add(aq_fetch *f, const aq_chunk *chunk)
     AQ_VECTOR_PUSH(heap_of(f), f->states, AQ_CHUNK_NEW);
 }
 
+/* Room for what the rest of a frame may hold. */
+static bool has_room(aq_fetch *f, const aq_reader *r)
+{
+    uint64_t more = aq_reader_left(r) / sizeof(aq_hash) + 1;
+    aq_heap *heap = heap_of(f);
+    return AQ_VECTOR_ENSURE(heap, f->map.chunks, more) &&
+           AQ_VECTOR_ENSURE(heap, f->map.pages, more) &&
+           AQ_VECTOR_ENSURE(heap, f->states, more) &&
+           AQ_VECTOR_ENSURE(heap, f->page_ids, more) &&
+           AQ_VECTOR_ENSURE(heap, f->received, more);
+}
+
 static void got_chunks(aq_fetch *f, aq_reader *r)
 {
     aq_chunk chunk;
     while (aq_reader_left(r) != 0 && chunk_read(f, r, &chunk)) {
+        bool last = f->map.size + chunk.size == f->size;
         bool fits = !f->by_pages && !f->map_ended && f->map.chunks.count < CHUNKS_MAX &&
-                    chunk.size <= f->size - f->map.size;
+                    (last || chunk.size >= f->sink->s.core->profile->chunk_min);
         if (!fits) {
             r->failed = true;
+            return;
+        }
+        if (chunk.size > f->size - f->map.size) {
+            aq_fetch_probe(f); /* it has become another file */
             return;
         }
         chunk_add(f, &chunk);
@@ -137,25 +153,29 @@ static void got_page(aq_fetch *f, aq_reader *r)
 
 static void got_end(aq_fetch *f, aq_reader *r)
 {
+    r->failed |= f->map_ended;
     f->chunk_total = (uint32_t)aq_reader_bounded(r, CHUNKS_MAX);
     aq_reader_copy(r, f->file_hash.bytes, sizeof f->file_hash);
     f->map_ended = true;
-    if (!f->by_pages) {
+    if (f->by_pages || r->failed) {
+        return;
+    }
+    if (f->map.size == f->size && f->map.chunks.count == f->chunk_total) {
         f->map_built = true;
-        r->failed |= f->map.size != f->size || f->map.chunks.count != f->chunk_total;
+    } else {
+        aq_fetch_probe(f);
     }
 }
 
 void aq_sink_got_map(aq_sink *sink, aq_reader *r)
 {
-    uint64_t wire = aq_reader_varint(r);
-    uint64_t index = aq_reader_varint(r);
+    uint64_t number = aq_reader_varint(r);
     uint8_t kind = aq_reader_byte(r);
-    aq_fetch *f = fetch_of(sink, wire, index);
+    aq_fetch *f = fetch_of(sink, number);
     if (r->failed || f == NULL) {
         return; /* given up a moment ago */
     }
-    if (aq_heap_is_low(heap_of(f))) {
+    if (aq_heap_is_low(heap_of(f)) || !has_room(f, r)) {
         aq_sink_fail(sink, AQ_MEMORY);
         return;
     }
@@ -190,6 +210,7 @@ static void basis_drop(aq_fetch *f)
     f->by_pages = false;
     f->map_ended = false;
     aq_fetch_map_forget(f);
+    f->map_number = f->sink->map_count++;
     f->page_ids.count = 0;
     f->limit = 8 * (uint64_t)f->sink->s.core->profile->chunk_max;
     map_want_send(f);
@@ -218,7 +239,7 @@ static void pages_ask(aq_fetch *f)
         } else {
             if (in_frame == 0) {
                 w = aq_session_frame(&f->sink->s);
-                ref_put(f, &w);
+                aq_writer_varint(&w, f->map_number);
             }
             aq_writer_varint(&w, i);
             f->pages_missing++;
@@ -235,15 +256,24 @@ static void pages_ask(aq_fetch *f)
     aq_map_reset(&by_id, heap);
 }
 
-/* False: what the source showed does not add up. */
+/* False: what the source showed does not add up, or is too much. */
 static bool map_build(aq_fetch *f)
 {
+    aq_heap *heap = heap_of(f);
     for (uint32_t p = 0; p < f->pages.count; p++) {
         const aq_page_origin *origin = &f->pages.at[p];
+        /* One page of ours may be named very often. */
+        if (!AQ_VECTOR_ENSURE(heap, f->map.chunks, origin->count) ||
+            !AQ_VECTOR_ENSURE(heap, f->map.pages, origin->count) ||
+            !AQ_VECTOR_ENSURE(heap, f->states, origin->count)) {
+            aq_sink_fail(f->sink, AQ_MEMORY);
+            return false;
+        }
         for (uint32_t i = 0; i < origin->count; i++) {
             aq_chunk chunk = origin->ours ? f->mapper.map.chunks.at[origin->first + i]
                                           : f->received.at[origin->first + i];
-            if (chunk.size > f->size - f->map.size) {
+            if (chunk.size > f->size - f->map.size ||
+                f->map.chunks.count == f->chunk_total) {
                 return false;
             }
             chunk_add(f, &chunk);
@@ -323,7 +353,7 @@ void aq_fetch_map_step(aq_fetch *f)
     if (f->mapper.path != NULL) {
         mapper_count(f);
     }
-    if (f->dead) {
+    if (f->dead || f->probing) {
         return;
     }
     if (!f->by_pages) {
@@ -350,7 +380,7 @@ void aq_fetch_map_step(aq_fetch *f)
         return;
     }
     if (!map_build(f)) {
-        aq_session_broken(&f->sink->s);
+        aq_fetch_probe(f);
         return;
     }
     chunks_match(f);

@@ -63,7 +63,7 @@ static bool small_begin(aq_sink *sink, aq_ref ref, uint32_t tries)
     if (asks) {
         uint32_t request =
             aq_sink_request(sink, AQ_REQUEST_SMALL, small, 0, data, small->size);
-        aq_sink_want(sink, request, ref, true, 0, 0);
+        aq_sink_want(sink, request, ref, AQ_WANT_WHOLE, 0, 0);
         return true;
     }
     if (is_link) {

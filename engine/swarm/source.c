@@ -12,9 +12,10 @@
 /* A scan that is over sooner is announced once, complete. */
 #define ROOT_PATIENCE_NS UINT64_C(100000000)
 
-enum {
-    HASH_FILES_MAX = 1024,
-};
+/* Bytes a second; as good as none, and no product with it overflows. */
+#define RATE_MAX (UINT64_C(1) << 38)
+
+enum { HASH_FILES_MAX = 1024, HASH_SIDE_BY_SIDE = 2 };
 
 aq_entry *aq_source_entry(aq_source *source, uint64_t dir, uint64_t index)
 {
@@ -128,8 +129,11 @@ static void got_hash_want(aq_source *source, aq_reader *r)
     hashing->request = request;
     hashing->digest = digest;
     aq_hashing_init(&hashing->job, &source->s.core->ops, tree, source->s.root);
-    hashing->next = source->hashings;
-    source->hashings = hashing;
+    aq_source_hashing **end = &source->hashings;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = hashing;
     source->hashing_count++;
     if (digest) {
         uint64_t dir = aq_reader_varint(r);
@@ -137,7 +141,10 @@ static void got_hash_want(aq_source *source, aq_reader *r)
             r->failed = true;
             return;
         }
-        aq_hashing_add_below(&hashing->job, (uint32_t)dir);
+        aq_hashing_add_below(&hashing->job, (uint32_t)dir,
+                             tree->file_count - source->hash_count);
+        hashing->count = hashing->job.items.count;
+        source->hash_count += hashing->count;
     }
     while (!digest && aq_reader_left(r) != 0) {
         uint64_t dir = aq_reader_varint(r);
@@ -177,9 +184,10 @@ static void hashes_send(aq_source *source, const aq_source_hashing *hashing)
 static void hashings_step(aq_source *source)
 {
     aq_source_hashing **at = &source->hashings;
-    while (*at != NULL) {
+    for (unsigned busy = 0; *at != NULL && busy < HASH_SIDE_BY_SIDE;) {
         aq_source_hashing *hashing = *at;
         aq_hashing_step(&hashing->job);
+        busy += hashing->job.busy;
         if (!aq_hashing_is_over(&hashing->job)) {
             at = &hashing->next;
             continue;
@@ -189,6 +197,7 @@ static void hashings_step(aq_source *source)
         }
         *at = hashing->next;
         source->hashing_count--;
+        source->hash_count -= hashing->count;
         aq_hashing_reset(&hashing->job);
         aq_heap_give(&source->s.core->heap, hashing);
     }
@@ -201,6 +210,9 @@ static void start(aq_session *s)
     aq_source *source = aq_source_of(s);
     source->root_due_ns = s->core->now_ns + ROOT_PATIENCE_NS;
     source->rate = s->client ? s->options.bytes_per_s_out : s->options.bytes_per_s_in;
+    if (source->rate > RATE_MAX) {
+        source->rate = 0;
+    }
     aq_scan_init(&source->scan, &s->core->ops, s->root, s->options.filter, source,
                  scan_problem, dir_completed);
 }
@@ -346,7 +358,8 @@ static void source_free(aq_session *s)
     if (!s->started) {
         return;
     }
-    hashings_step(source);
+    hashings_step(source); /* all of them are stopped */
+    AQ_ASSERT(source->hashings == NULL);
     aq_source_drop_data(source);
     aq_source_free_maps(source);
     aq_scan_reset(&source->scan);

@@ -11,9 +11,9 @@
 enum {
     AQ_SOURCE_WANTS_MAX = 1 << 15, /* queued ranges */
     AQ_SOURCE_FILES_MAX = 64,      /* files with a map under way */
+    AQ_SOURCE_DATA_MAX = 1 << 12,  /* queued answers to them */
     AQ_SOURCE_JOBS_MAX = 1 << 13,  /* queued answers about directories */
-    AQ_SOURCE_HASHINGS_MAX = 16,
-    AQ_SOURCE_INDEXES_MAX = 8 << 20 /* chosen entries, in all jobs */
+    AQ_SOURCE_HASHINGS_MAX = 16
 };
 
 /* Bytes that were read, shared by the answers made of them. */
@@ -42,6 +42,7 @@ typedef struct aq_source_job {
 typedef struct aq_source_data {
     struct aq_source_data *next;
     aq_source_buffer *buffer; /* NULL when it failed */
+    bool blocks;              /* the bytes are a block list */
     const uint8_t *at;
     size_t size;
     uint32_t request;
@@ -54,7 +55,8 @@ typedef struct aq_source_data {
 typedef struct aq_source_want {
     uint32_t request;
     uint32_t dir, index;
-    bool whole;
+    bool whole, stamp, blocks; /* none: a range */
+    bool cancelled;
     uint64_t offset;
     uint64_t size;
 } aq_source_want;
@@ -73,6 +75,7 @@ typedef struct aq_source aq_source;
 typedef struct aq_source_file {
     struct aq_source_file *next;
     aq_source *source;
+    uint64_t number; /* the sink's; answers carry it */
     uint32_t dir, index;
     aq_mapper mapper;
     bool reading; /* a window is counted in source_used */
@@ -92,6 +95,7 @@ typedef struct aq_source_hashing {
     aq_hashing job;
     uint32_t request;
     bool digest;
+    uint64_t count; /* files of a digest */
 } aq_source_hashing;
 
 struct aq_source {
@@ -102,11 +106,12 @@ struct aq_source {
     AQ_VECTOR(aq_source_list) lists; /* waiting for the scan */
     aq_source_job *jobs, **jobs_end;
     uint32_t job_count;
-    uint32_t index_count; /* chosen entries that wait */
+    uint64_t index_count; /* in all jobs: no more than there are entries */
     aq_source_data *data, **data_end;
     uint64_t rate; /* bytes a second that may go out; 0: no limit */
     int64_t allowance;
     uint64_t allowance_ns; /* as of then */
+    uint32_t data_count;
     AQ_VECTOR(aq_source_want) wants;
     uint32_t wants_at;
     uint32_t reads; /* ops under way that are not the scan's, a mapper's or a hashing's */
@@ -114,6 +119,7 @@ struct aq_source {
     uint32_t file_count;
     aq_source_hashing *hashings;
     uint32_t hashing_count;
+    uint64_t hash_count; /* files in all digests: no more than there are */
 };
 
 static inline aq_source *aq_source_of(aq_session *s)

@@ -18,7 +18,7 @@ enum {
     BATCH_FILES = 64,
     BATCH_BYTES = 1 << 20,
     RANGE_MAX = 16 << 20, /* one want */
-    DATA_HEAD_MAX = 128,
+    DATA_HEAD_MAX = 128
 };
 
 /* ---- buffers ---- */
@@ -50,8 +50,10 @@ static aq_source_data *data_add(aq_source *source, const aq_source_want *want)
     AQ_ASSERT(data != NULL);
     data->request = want->request;
     data->whole = want->whole;
+    data->blocks = want->blocks;
     *source->data_end = data;
     source->data_end = &data->next;
+    source->data_count++;
     return data;
 }
 
@@ -74,11 +76,28 @@ static void data_take(aq_source *source)
     if (source->data == NULL) {
         source->data_end = &source->data;
     }
+    source->data_count--;
     aq_source_buffer_drop(source, data->buffer);
     aq_heap_give(&source->s.core->heap, data);
 }
 
 /* ---- what the sink asks ---- */
+
+static void want_add(aq_source *source, aq_source_want *want, aq_reader *r)
+{
+    const aq_entry *entry =
+        r->failed ? NULL : aq_source_entry(source, want->dir, want->index);
+    bool full = source->wants.count - source->wants_at >= AQ_SOURCE_WANTS_MAX;
+    if (entry == NULL || full ||
+        !AQ_VECTOR_ENSURE(&source->s.core->heap, source->wants, 1)) {
+        r->failed = true;
+        return;
+    }
+    if (want->whole) {
+        want->size = entry->stamp.size;
+    }
+    AQ_VECTOR_PUSH(&source->s.core->heap, source->wants, *want);
+}
 
 void aq_source_got_want(aq_source *source, aq_reader *r)
 {
@@ -86,22 +105,15 @@ void aq_source_got_want(aq_source *source, aq_reader *r)
         aq_source_want want = {.request = (uint32_t)aq_reader_bounded(r, UINT32_MAX)};
         want.dir = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
         want.index = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
-        want.whole = (aq_reader_byte(r) & AQ_WANT_WHOLE) != 0;
-        if (!want.whole) {
+        uint8_t flags = aq_reader_byte(r);
+        want.whole = flags == AQ_WANT_WHOLE;
+        want.stamp = flags == AQ_WANT_STAMP;
+        r->failed |= flags > AQ_WANT_STAMP;
+        if (flags == 0) {
             want.offset = aq_reader_varint(r);
             want.size = aq_reader_bounded(r, RANGE_MAX);
         }
-        const aq_entry *entry = aq_source_entry(source, want.dir, want.index);
-        bool full = source->wants.count - source->wants_at >= AQ_SOURCE_WANTS_MAX;
-        if (r->failed || entry == NULL || full) {
-            r->failed = true;
-            return;
-        }
-        /* A whole file is a small one. */
-        if (want.whole) {
-            want.size = entry->stamp.size < RANGE_MAX ? entry->stamp.size : RANGE_MAX;
-        }
-        AQ_VECTOR_PUSH(&source->s.core->heap, source->wants, want);
+        want_add(source, &want, r);
     }
 }
 
@@ -110,7 +122,7 @@ void aq_source_got_cancel(aq_source *source, aq_reader *r)
     uint32_t request = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
     for (uint32_t i = source->wants_at; i < source->wants.count; i++) {
         if (source->wants.at[i].request == request) {
-            source->wants.at[i].size = 0; /* answered, but with nothing */
+            source->wants.at[i].cancelled = true;
         }
     }
 }
@@ -230,18 +242,47 @@ static void small_done(void *owner, aq_op *op)
     aq_source_buffer_drop(source, buffer);
 }
 
+/* A want as the file is now: it may have changed since. */
+static bool is_inside(aq_source *source, const aq_source_want *want)
+{
+    const aq_entry *entry = aq_source_entry(source, want->dir, want->index);
+    if (want->whole) {
+        return want->size == entry->stamp.size && want->size <= RANGE_MAX;
+    }
+    return want->size != 0 && want->offset <= entry->stamp.size &&
+           want->size <= entry->stamp.size - want->offset;
+}
+
+/* Memory to read into, counted as source_used. NULL: it is used up, and the wants are
+ * answered so. */
+static uint8_t *room_take(aq_source *source, const aq_source_want *wants, uint32_t count,
+                          uint64_t size)
+{
+    aq_core *core = source->s.core;
+    uint8_t *data =
+        aq_heap_is_low(&core->heap) ? NULL : aq_heap_take(&core->heap, (size_t)size);
+    if (data != NULL) {
+        core->source_used += aq_heap_footprint((size_t)size);
+    }
+    for (uint32_t i = 0; i < count && data == NULL; i++) {
+        data_add_failed(source, &wants[i], AQ_MEMORY, NULL);
+    }
+    return data;
+}
+
 static uint32_t small_queue(aq_source *source, const aq_source_want *wants, uint32_t count)
 {
     uint32_t n = 0;
     uint64_t bytes = 0;
-    while (n < count && n < BATCH_FILES && wants[n].whole &&
+    while (n < count && n < BATCH_FILES && wants[n].whole && !wants[n].cancelled &&
+           is_inside(source, &wants[n]) &&
            (n == 0 || bytes + wants[n].size <= BATCH_BYTES)) {
         bytes += wants[n++].size;
     }
-    aq_core *core = source->s.core;
-    uint8_t *data = aq_heap_take(&core->heap, (size_t)bytes + 1);
-    AQ_ASSERT(data != NULL);
-    core->source_used += aq_heap_footprint((size_t)bytes + 1);
+    uint8_t *data = room_take(source, wants, n, bytes + 1);
+    if (data == NULL) {
+        return n;
+    }
     aq_op *op = op_new(source, AQ_OP_READ, small_done, n, wants, n);
     ((read_work *)op->work)->head.run = hash_whole;
     for (uint32_t i = 0; i < n; i++) {
@@ -251,8 +292,13 @@ static uint32_t small_queue(aq_source *source, const aq_source_want *wants, uint
         data += wants[i].size;
     }
     source->reads++;
-    aq_ops_queue(&core->ops, op);
+    aq_ops_queue(&source->s.core->ops, op);
     return n;
+}
+
+static bool is_range(const aq_source_want *want)
+{
+    return !want->whole && !want->stamp && !want->blocks && !want->cancelled;
 }
 
 static void range_done(void *owner, aq_op *op)
@@ -286,10 +332,10 @@ static void range_done(void *owner, aq_op *op)
 static aq_op *range_op(aq_source *source, const aq_source_want *wants, uint32_t count,
                        uint64_t bytes, aq_op_handler *handler)
 {
-    aq_core *core = source->s.core;
-    uint8_t *data = aq_heap_take(&core->heap, (size_t)bytes);
-    AQ_ASSERT(data != NULL);
-    core->source_used += aq_heap_footprint((size_t)bytes);
+    uint8_t *data = room_take(source, wants, count, bytes);
+    if (data == NULL) {
+        return NULL;
+    }
     aq_op *op = op_new(source, AQ_OP_READ, handler, 1, wants, count);
     item_name(source, op, 0, wants);
     op->items[0].offset = wants[0].offset;
@@ -303,29 +349,35 @@ static uint32_t range_queue(aq_source *source, const aq_source_want *wants, uint
 {
     uint32_t n = 1;
     uint64_t bytes = wants[0].size;
-    while (n < count && !wants[n].whole && wants[n].dir == wants[0].dir &&
+    while (n < count && is_range(&wants[n]) && wants[n].dir == wants[0].dir &&
            wants[n].index == wants[0].index && wants[n].offset == wants[0].offset + bytes &&
-           wants[n].size != 0 && bytes + wants[n].size <= BATCH_BYTES) {
+           is_inside(source, &wants[n]) && bytes + wants[n].size <= BATCH_BYTES) {
         bytes += wants[n++].size;
     }
-    aq_ops_queue(&source->s.core->ops, range_op(source, wants, n, bytes, range_done));
+    aq_op *op = range_op(source, wants, n, bytes, range_done);
+    if (op != NULL) {
+        aq_ops_queue(&source->s.core->ops, op);
+    }
     return n;
 }
+
+static void blocks_queue(aq_source *source, const aq_source_want *want);
 
 /* A want that needs no reading. */
 static bool want_is_ready(aq_source *source, const aq_source_want *want)
 {
-    if (want->whole) {
-        return false;
-    }
-    const aq_entry *entry = aq_source_entry(source, want->dir, want->index);
-    bool inside = entry != NULL && want->size != 0 && want->offset <= entry->stamp.size &&
-                  want->size <= entry->stamp.size - want->offset;
-    if (!inside) {
-        data_add_failed(source, want, AQ_CHANGED, entry != NULL ? &entry->stamp : NULL);
+    if (want->cancelled) {
         return true;
     }
-    aq_source_window *window = aq_source_window_find(source, want);
+    if (want->stamp) {
+        return false;
+    }
+    if (!is_inside(source, want)) {
+        const aq_entry *entry = aq_source_entry(source, want->dir, want->index);
+        data_add_failed(source, want, AQ_CHANGED, &entry->stamp);
+        return true;
+    }
+    aq_source_window *window = is_range(want) ? aq_source_window_find(source, want) : NULL;
     if (window == NULL) {
         return false;
     }
@@ -346,11 +398,27 @@ static void rate_wait(aq_source *source)
     }
 }
 
+/* Begins what the first of the wants needs; returns how many of them that answers. */
+static uint32_t wants_begin(aq_source *source, const aq_source_want *wants, uint32_t count)
+{
+    if (wants->stamp) {
+        restat(source, wants, 1);
+        return 1;
+    }
+    if (wants->blocks) {
+        blocks_queue(source, wants);
+        return 1;
+    }
+    return wants->whole ? small_queue(source, wants, count)
+                        : range_queue(source, wants, count);
+}
+
 void aq_source_step_data(aq_source *source)
 {
     aq_core *core = source->s.core;
     rate_wait(source);
-    while (source->wants_at < source->wants.count) {
+    while (source->wants_at < source->wants.count &&
+           source->data_count < AQ_SOURCE_DATA_MAX) {
         const aq_source_want *wants = source->wants.at + source->wants_at;
         uint32_t count = source->wants.count - source->wants_at;
         if (want_is_ready(source, wants)) {
@@ -362,8 +430,7 @@ void aq_source_step_data(aq_source *source)
             (!room && source->reads + (source->data != NULL) > 0)) {
             break;
         }
-        source->wants_at += wants->whole ? small_queue(source, wants, count)
-                                         : range_queue(source, wants, count);
+        source->wants_at += wants_begin(source, wants, count);
     }
     if (source->wants_at == source->wants.count) {
         source->wants_at = source->wants.count = 0;
@@ -386,6 +453,26 @@ static void blocks_run(aq_op *op)
     }
 }
 
+/* The block list as BLOCKS carries it. NULL: memory is short. */
+static aq_source_buffer *blocks_encode(aq_source *source, const read_work *work,
+                                       size_t *size)
+{
+    size_t room = (size_t)work->blocks.count * (5 + AQ_BLOCK_HASH_SIZE);
+    uint8_t *bytes = aq_heap_take(&source->s.core->heap, room);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    aq_writer w = aq_writer_over(bytes, room);
+    uint32_t start = 0;
+    for (uint32_t i = 0; i < work->blocks.count; i++) {
+        aq_writer_varint(&w, work->blocks.ends[i] - start);
+        aq_writer_bytes(&w, work->blocks.hashes[i].bytes, AQ_BLOCK_HASH_SIZE);
+        start = work->blocks.ends[i];
+    }
+    *size = w.size;
+    return aq_source_buffer_new(source, bytes, room);
+}
+
 static void blocks_done(void *owner, aq_op *op)
 {
     aq_source *source = owner;
@@ -398,44 +485,47 @@ static void blocks_done(void *owner, aq_op *op)
     if (source->s.ended) {
         return;
     }
-    aq_writer w = aq_session_frame(&source->s);
-    aq_writer_varint(&w, work->wants[0].request);
-    aq_writer_varint(&w, work->blocks.count != 0 ? AQ_OK
-                         : item->status != AQ_OK ? item->status
-                                                 : AQ_CHANGED);
-    uint32_t start = 0;
-    for (uint32_t i = 0; i < work->blocks.count; i++) {
-        aq_writer_varint(&w, work->blocks.ends[i] - start);
-        aq_writer_bytes(&w, work->blocks.hashes[i].bytes, AQ_BLOCK_HASH_SIZE);
-        start = work->blocks.ends[i];
-    }
-    aq_link_frame_end(source->s.link, AQ_FRAME_BLOCKS, &w);
-}
-
-void aq_source_got_blocks_want(aq_source *source, aq_reader *r)
-{
-    const aq_profile *profile = source->s.core->profile;
-    aq_source_want want = {.request = (uint32_t)aq_reader_bounded(r, UINT32_MAX)};
-    want.dir = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
-    want.index = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
-    want.offset = aq_reader_varint(r);
-    want.size = aq_reader_bounded(r, profile->chunk_max);
-    bool many = source->reads > 256;
-    if (r->failed || want.size == 0 || many ||
-        aq_source_entry(source, want.dir, want.index) == NULL) {
-        r->failed = true;
+    if (work->blocks.count == 0) {
+        data_add_failed(source, work->wants,
+                        item->status != AQ_OK ? item->status : AQ_CHANGED, NULL);
         return;
     }
-    aq_op *op = range_op(source, &want, 1, want.size, blocks_done);
+    size_t size;
+    aq_source_buffer *buffer = blocks_encode(source, work, &size);
+    if (buffer == NULL) {
+        data_add_failed(source, work->wants, AQ_MEMORY, NULL);
+        return;
+    }
+    (void)data_add_bytes(source, work->wants, buffer, buffer->data, size);
+    aq_source_buffer_drop(source, buffer);
+}
+
+static void blocks_queue(aq_source *source, const aq_source_want *want)
+{
     aq_ops *ops = &source->s.core->ops;
+    aq_op *op = range_op(source, want, 1, want->size, blocks_done);
+    if (op == NULL) {
+        return;
+    }
     read_work *work = op->work;
+    work->profile = source->s.core->profile;
     work->head.run = blocks_run;
-    work->profile = profile;
-    size_t room = aq_block_list_room(profile, (size_t)want.size);
+    size_t room = aq_block_list_room(work->profile, (size_t)want->size);
     work->blocks.room = room;
     work->blocks.ends = aq_ops_room(ops, op, room * sizeof(uint32_t));
     work->blocks.hashes = aq_ops_room(ops, op, room * sizeof(aq_hash));
     aq_ops_queue(ops, op);
+}
+
+void aq_source_got_blocks_want(aq_source *source, aq_reader *r)
+{
+    aq_source_want want = {.request = (uint32_t)aq_reader_bounded(r, UINT32_MAX),
+                           .blocks = true};
+    want.dir = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
+    want.index = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
+    want.offset = aq_reader_varint(r);
+    want.size = aq_reader_bounded(r, source->s.core->profile->chunk_max);
+    want_add(source, &want, r);
 }
 
 /* ---- sending ---- */
@@ -473,6 +563,16 @@ static bool rate_allows(aq_source *source)
     return source->allowance > 0;
 }
 
+static void blocks_send(aq_source *source, aq_writer *w)
+{
+    const aq_source_data *data = source->data;
+    aq_writer_varint(w, data->request);
+    aq_writer_varint(w, data->status);
+    aq_writer_bytes(w, data->at, data->size);
+    aq_link_bulk_end(source->s.link, AQ_FRAME_BLOCKS, w);
+    data_take(source);
+}
+
 bool aq_source_fill_data(aq_source *source)
 {
     aq_source_data *data = source->data;
@@ -480,6 +580,10 @@ bool aq_source_fill_data(aq_source *source)
     if (data == NULL || !rate_allows(source) ||
         !aq_session_bulk(&source->s, AQ_FRAME_MAX, &w)) {
         return false;
+    }
+    if (data->blocks) {
+        blocks_send(source, &w);
+        return true;
     }
     size_t part = AQ_FRAME_MAX - DATA_HEAD_MAX;
     bool last = data->size <= part;

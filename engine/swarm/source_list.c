@@ -8,10 +8,7 @@
 #include "engine/base/bytes.h"
 #include "engine/sync/path.h"
 
-enum {
-    ENTRY_SIZE_MAX = 64 + AQ_NAME_MAX + AQ_PATH_MAX,
-    ENTRIES_MAX = AQ_FRAME_MAX /* indexes in one frame: a byte each at least */
-};
+enum { ENTRY_SIZE_MAX = 64 + AQ_NAME_MAX + AQ_PATH_MAX };
 
 static aq_source_job *job_add(aq_source *source, uint32_t dir, int kind)
 {
@@ -63,18 +60,20 @@ void aq_source_got_entries(aq_source *source, aq_reader *r)
         r->failed = true;
         return;
     }
-    const aq_dir *d = &source->scan.tree.dirs.at[dir];
+    const aq_tree *tree = &source->scan.tree;
     aq_source_job *job = job_add(source, (uint32_t)dir, JOB_ENTRIES);
-    uint64_t index = 0;
-    while (aq_reader_left(r) != 0) {
-        index += aq_reader_varint(r);
-        if (r->failed || index >= d->count || job->indexes.count >= ENTRIES_MAX ||
-            source->index_count >= AQ_SOURCE_INDEXES_MAX) {
+    /* Upwards, and each entry once: what waits here is never more than the tree. */
+    for (uint64_t next = 0; aq_reader_left(r) != 0;) {
+        uint64_t index = next + aq_reader_bounded(r, UINT32_MAX);
+        if (r->failed || index >= tree->dirs.at[dir].count ||
+            source->index_count >= tree->entry_count ||
+            !AQ_VECTOR_ENSURE(&source->s.core->heap, job->indexes, 1)) {
             r->failed = true;
             return;
         }
         AQ_VECTOR_PUSH(&source->s.core->heap, job->indexes, (uint32_t)index);
         source->index_count++;
+        next = index + 1;
     }
 }
 

@@ -11,10 +11,10 @@
 
 enum { MAP_BYTES_MAX = 32 << 10 };
 
-static aq_source_file *file_find(aq_source *source, uint64_t dir, uint64_t index)
+static aq_source_file *file_find(aq_source *source, uint64_t number)
 {
     aq_source_file *file = source->files;
-    while (file != NULL && (file->dir != dir || file->index != index || file->forgotten)) {
+    while (file != NULL && (file->number != number || file->forgotten)) {
         file = file->next;
     }
     return file;
@@ -84,31 +84,37 @@ static aq_source_file *file_open(aq_source *source, uint32_t dir, uint32_t index
 
 void aq_source_got_map_want(aq_source *source, aq_reader *r)
 {
+    uint64_t number = aq_reader_varint(r);
     uint64_t dir = aq_reader_varint(r);
     uint64_t index = aq_reader_varint(r);
     bool by_pages = aq_reader_byte(r) != 0;
     uint64_t limit = aq_reader_varint(r);
-    if (r->failed || aq_source_entry(source, dir, index) == NULL) {
+    uint64_t size = aq_reader_varint(r);
+    int64_t mtime_ns = aq_reader_signed(r);
+    const aq_entry *entry = aq_source_entry(source, dir, index);
+    if (r->failed || entry == NULL) {
         r->failed = true;
         return;
     }
-    aq_source_file *file = file_find(source, dir, index);
+    aq_source_file *file = file_find(source, number);
     if (file == NULL) {
         if (source->file_count >= AQ_SOURCE_FILES_MAX) {
             r->failed = true;
             return;
         }
         file = file_open(source, (uint32_t)dir, (uint32_t)index);
+        file->number = number;
         file->by_pages = by_pages;
+        if (entry->stamp.size != size || entry->stamp.mtime_ns != mtime_ns) {
+            file->mapper.status = AQ_CHANGED; /* the sink does not know yet */
+        }
     }
     file->limit = limit > file->limit ? limit : file->limit;
 }
 
 void aq_source_got_pages(aq_source *source, aq_reader *r)
 {
-    uint64_t dir = aq_reader_varint(r);
-    uint64_t index = aq_reader_varint(r);
-    aq_source_file *file = file_find(source, dir, index);
+    aq_source_file *file = file_find(source, aq_reader_varint(r));
     while (aq_reader_left(r) != 0) {
         uint64_t page = aq_reader_varint(r);
         bool fits = !r->failed && file != NULL && page < file->pages_sent &&
@@ -123,9 +129,7 @@ void aq_source_got_pages(aq_source *source, aq_reader *r)
 
 void aq_source_got_forget(aq_source *source, aq_reader *r)
 {
-    uint64_t dir = aq_reader_varint(r);
-    uint64_t index = aq_reader_varint(r);
-    aq_source_file *file = file_find(source, dir, index);
+    aq_source_file *file = file_find(source, aq_reader_varint(r));
     if (file != NULL) {
         file->forgotten = true;
         file->mapper.stopped = true;
@@ -192,13 +196,13 @@ void aq_source_step_maps(aq_source *source)
 
 aq_source_window *aq_source_window_find(aq_source *source, const aq_source_want *want)
 {
-    aq_source_file *file = file_find(source, want->dir, want->index);
-    if (file == NULL) {
-        return NULL;
-    }
-    for (aq_source_window *w = file->windows; w != NULL; w = w->next) {
-        if (want->offset >= w->offset && want->offset + want->size <= w->offset + w->size) {
-            return w;
+    for (aq_source_file *file = source->files; file != NULL; file = file->next) {
+        bool same = file->dir == want->dir && file->index == want->index;
+        for (aq_source_window *w = same ? file->windows : NULL; w != NULL; w = w->next) {
+            if (want->offset >= w->offset &&
+                want->offset + want->size <= w->offset + w->size) {
+                return w;
+            }
         }
     }
     return NULL;
@@ -279,8 +283,7 @@ bool aq_source_fill_maps(aq_source *source)
         return false;
     }
     const aq_chunk_map *map = &file->mapper.map;
-    aq_writer_varint(&w, file->dir);
-    aq_writer_varint(&w, file->index);
+    aq_writer_varint(&w, file->number);
     if (file->mapper.status != AQ_OK && !file->end_sent) {
         end_write(file, &w);
         file->end_sent = true;

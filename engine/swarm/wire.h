@@ -69,7 +69,8 @@ enum {
     AQ_ENTRY_BROKEN = 0x20,
     AQ_ENTRY_COMPLETE = 0x40, /* a directory's hash follows */
     AQ_ENTRY_EXEC = 0x80,
-    AQ_WANT_WHOLE = 1, /* WANT */
+    AQ_WANT_WHOLE = 1, /* WANT: all of a small file, with its hash */
+    AQ_WANT_STAMP = 2, /* WANT: no bytes; what the file is now, as CHANGED */
     AQ_DATA_LAST = 1,  /* DATA */
     AQ_DATA_STATUS = 2,
     AQ_DATA_HASH = 4,

@@ -41,14 +41,18 @@ void aq_hashing_add(aq_hashing *h, uint32_t dir, const aq_entry *entry)
     AQ_VECTOR_PUSH(h->ops->heap, h->items, item);
 }
 
-void aq_hashing_add_below(aq_hashing *h, uint32_t dir)
+void aq_hashing_add_below(aq_hashing *h, uint32_t dir, uint64_t max)
 {
     AQ_VECTOR(uint32_t) stack = {0};
     aq_heap *heap = h->ops->heap;
     AQ_VECTOR_PUSH(heap, stack, dir);
-    while (stack.count != 0) {
+    while (stack.count != 0 && h->status == AQ_OK) {
         uint32_t top = stack.at[--stack.count];
         const aq_dir *d = &h->tree->dirs.at[top];
+        if (!AQ_VECTOR_ENSURE(heap, h->items, d->count)) {
+            h->status = AQ_MEMORY;
+            break;
+        }
         for (uint32_t i = 0; i < d->count; i++) {
             if (d->entries[i]->stamp.type == AQ_TYPE_FILE) {
                 aq_hashing_add(h, top, d->entries[i]);
@@ -61,6 +65,12 @@ void aq_hashing_add_below(aq_hashing *h, uint32_t dir)
         }
     }
     AQ_VECTOR_RESET(heap, stack);
+    if (h->items.count > max) {
+        h->status = AQ_MEMORY;
+    }
+    if (h->status != AQ_OK) {
+        AQ_VECTOR_RESET(heap, h->items);
+    }
 }
 
 static void item_ended(aq_hashing *h, const aq_item *item, uint32_t index)
@@ -126,12 +136,25 @@ static void item_fill(aq_hashing *h, aq_op *op, uint32_t i, uint32_t index, uint
     op->items[i].size = size;
 }
 
+/* There is no memory to read them into. */
+static void items_skip(aq_hashing *h, uint32_t count)
+{
+    for (; count != 0; count--) {
+        h->items.at[h->next++].status = AQ_MEMORY;
+    }
+    h->offset = 0;
+    h->busy = false;
+}
+
 static void window_queue(aq_hashing *h)
 {
     uint64_t left = h->items.at[h->next].entry->stamp.size - h->offset;
     uint64_t size = left < BATCH_BYTES ? left : BATCH_BYTES;
     uint8_t *data = aq_heap_take(h->ops->heap, (size_t)size);
-    AQ_ASSERT(data != NULL);
+    if (data == NULL) {
+        items_skip(h, 1);
+        return;
+    }
     if (h->offset == 0) {
         aq_blake3_init(&h->hasher);
     }
@@ -155,7 +178,10 @@ static void batch_queue(aq_hashing *h)
     }
     AQ_ASSERT(count != 0);
     uint8_t *data = aq_heap_take(h->ops->heap, bytes + 1);
-    AQ_ASSERT(data != NULL);
+    if (data == NULL) {
+        items_skip(h, count);
+        return;
+    }
     aq_op *op = op_new(h, count, batch_done);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t size = h->items.at[h->next + i].entry->stamp.size;
@@ -167,14 +193,13 @@ static void batch_queue(aq_hashing *h)
 
 void aq_hashing_step(aq_hashing *h)
 {
-    if (h->busy || h->stopped || h->next == h->items.count) {
-        return;
-    }
-    h->busy = true;
-    if (h->items.at[h->next].entry->stamp.size > SMALL_MAX) {
-        window_queue(h);
-    } else {
-        batch_queue(h);
+    while (!h->busy && !h->stopped && h->next != h->items.count) {
+        h->busy = true;
+        if (h->items.at[h->next].entry->stamp.size > SMALL_MAX) {
+            window_queue(h);
+        } else {
+            batch_queue(h);
+        }
     }
 }
 
@@ -187,6 +212,9 @@ aq_status aq_hashing_digest(const aq_hashing *h, aq_hash *out)
 {
     aq_blake3_hasher hasher;
     aq_blake3_init(&hasher);
+    if (h->status != AQ_OK) {
+        return h->status;
+    }
     for (uint32_t i = 0; i < h->items.count; i++) {
         if (h->items.at[i].status != AQ_OK) {
             return h->items.at[i].status;

@@ -86,8 +86,10 @@ static bool entry_is_wanted(aq_scan *scan, uint32_t dir, const char *base, size_
     if (size != 0) {
         path[size++] = '/';
     }
-    aq_copy(path + size, entry->name, entry->name_size);
-    size += entry->name_size;
+    /* Some file systems have longer names; they are only told about. */
+    size_t name_size = entry->name_size < AQ_NAME_MAX ? entry->name_size : AQ_NAME_MAX;
+    aq_copy(path + size, entry->name, name_size);
+    size += name_size;
     path[size] = 0;
     bool is_directory = entry->stamp.type == AQ_TYPE_DIRECTORY;
     if (!aq_filter_passes_below(&scan->filter, path, is_directory)) {
@@ -201,8 +203,13 @@ static void part_queue(listing *l)
 {
     aq_scan *scan = l->scan;
     size_t size = l->parts == NULL ? PART_SIZE_SMALL : PART_SIZE;
-    part *fresh = aq_heap_take(scan->ops->heap, size);
-    AQ_ASSERT(fresh != NULL);
+    part *fresh =
+        aq_heap_is_low(scan->ops->heap) ? NULL : aq_heap_take(scan->ops->heap, size);
+    if (fresh == NULL) {
+        scan_fail(scan, AQ_MEMORY);
+        listing_free(l);
+        return;
+    }
     *fresh = (part){.next = l->parts};
     l->parts = fresh;
     aq_op *op = aq_ops_new(scan->ops, AQ_OP_LIST, scan->root, 1, part_done, l);

@@ -182,6 +182,7 @@ bool aq_tree_list(aq_tree *tree, uint32_t dir, const aq_entry **entries, uint32_
     aq_dir *d = &tree->dirs.at[dir];
     d->entries = block;
     d->count = count;
+    tree->entry_count += count;
     d->state = AQ_DIR_LISTED;
     return true;
 }

@@ -55,6 +55,7 @@ typedef struct aq_tree {
     AQ_VECTOR(aq_dir) dirs; /* 0 is the root */
     aq_stamp stamp;         /* the root's own */
     uint64_t file_count, file_bytes;
+    uint64_t entry_count;
 } aq_tree;
 
 void aq_tree_init(aq_tree *tree, aq_heap *heap);
