@@ -102,7 +102,7 @@ if wanted killed; then
         for tool in acequia rsync; do
             start_over
             tool_start $tool "$src" "$dst"
-            read -r start _ < <(wire)
+            read -r start up < <(wire)
             setsid nsenter --net="/run/netns/$host_b" "${client[@]}" >/dev/null 2>&1 &
             victim=$!
             at=$start
@@ -115,9 +115,9 @@ if wanted killed; then
             sleep 0.5
             "$build/bench-meter" -n "$host_b" -o "$work/client.cost" "${client[@]}" \
                 >"$work/client.out" 2>"$work/client.err"
-            read -r at _ < <(wire)
+            read -r at up_end < <(wire)
             tool_stop
-            record killed $tool $run $((at - start)) 0 "$dst" "$bytes"
+            record killed $tool $run $((at - start)) $((up_end - up)) "$dst" "$bytes"
         done
     done
     link_limit none

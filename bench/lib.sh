@@ -30,13 +30,13 @@ hosts_open() { # hosts_open DIR: makes a working directory below DIR and both na
     if ! ip netns add "$host_a" || ! ip netns add "$host_b"; then
         fail 'network namespaces cannot be made'
     fi
-    ip link add link netns "$host_a" type veth peer name link netns "$host_b"
-    ip -n "$host_a" addr add "$address_a/24" dev link
-    ip -n "$host_b" addr add "$address_b/24" dev link
+    ip link add veth netns "$host_a" type veth peer name veth netns "$host_b"
+    ip -n "$host_a" addr add "$address_a/24" dev veth
+    ip -n "$host_b" addr add "$address_b/24" dev veth
     local host
     for host in "$host_a" "$host_b"; do
         ip -n "$host" link set lo up
-        ip -n "$host" link set link up
+        ip -n "$host" link set veth up
         # Whatever the machine prefers: BBR's pacing costs much CPU on a link without delay.
         nsenter --net="/run/netns/$host" sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null
     done
@@ -54,15 +54,15 @@ hosts_close() {
 
 link_limit() { # link_limit RATE|none: how fast A may send
     if [ "$1" = none ]; then
-        nsenter --net="/run/netns/$host_a" tc qdisc del dev link root
+        nsenter --net="/run/netns/$host_a" tc qdisc del dev veth root
     else
-        nsenter --net="/run/netns/$host_a" tc qdisc add dev link root tbf rate "$1" burst 512k \
+        nsenter --net="/run/netns/$host_a" tc qdisc add dev veth root tbf rate "$1" burst 512k \
             latency 50ms
     fi
 }
 
 wire() { # prints the bytes that A sent and those that it received
-    nsenter --net="/run/netns/$host_a" sed -n 's/^ *link://p' /proc/net/dev |
+    nsenter --net="/run/netns/$host_a" sed -n 's/^ *veth://p' /proc/net/dev |
         awk '{ print $9, $1 }'
 }
 

@@ -10,9 +10,11 @@
 set -u
 export LC_ALL=C
 
-cat >"${TMPDIR:-/tmp}/acequia-limits.$$" <<'END'
+limits() {
+    cat <<'END'
 fresh-tls|big file, fresh, encrypted|rsync-ssh|wall|x|0.85|0.6
 fresh-tls|big file, fresh, encrypted|rsync-ssh|cpu|x|1|0.8
+fresh-tls|big file, fresh, encrypted|rsync-ssh|memory|=|134217728|
 fresh-plain|the same, not encrypted|rsync|wall|x|2|1.3
 byte1|1 byte changed in it|rsync|wire|=|120000|40000
 byte1|1 byte changed in it|rsync|cpu|x|1.3|
@@ -26,6 +28,7 @@ move100m|100 MiB moved inside it|rsync|wire|=|600000|100000
 killed|killed half-way: sent again|rsync|excess|=|88583700|
 tree-fresh|small files, fresh, encrypted|rsync-ssh|wall|x|1|
 tree-fresh|small files, fresh, encrypted|rsync-ssh|cpu|x|1|
+tree-fresh|small files, fresh, encrypted|rsync-ssh|memory|=|268435456|
 tree-fresh|the same against plain rsync|rsync|wall|x||1
 tree-fresh|the same against plain rsync|rsync|cpu|x||1
 tree-same|nothing changed, warm|rsync|above|=|2000|
@@ -39,9 +42,9 @@ memory-10g|10 GiB file|none|memory|=|134217728|
 memory-million|a million files|none|memory|=|268435456|
 hash|scan + chunk hash + file hash, one core|none|speed|>|1.2|1.8
 END
-trap 'rm -f "${TMPDIR:-/tmp}/acequia-limits.$$"' EXIT
+}
 
-awk -F '\t' '
+limits | awk -F '\t' '
     function median(list,   n, i, j, t, a) {
         n = split(list, a, " ")
         for (i = 2; i <= n; i++) {
@@ -79,12 +82,13 @@ awk -F '\t' '
         if (most == "") return -1
         return kind == ">" ? n >= most : kind == "=" ? n <= most : n <= most * other
     }
-    function verdict(kind, n, other, must, aim) {
+    function verdict(kind, n, other, must, aim,   over) {
         if (aim != "" && holds(kind, n, other, aim)) return must == "" ? "aim met" : "met, and the aim"
         if (holds(kind, n, other, must) == 1) return "met"
         if (must == "") return "aim missed"
-        if (kind == "x") return sprintf("**missed**: %.2f × too much", n / other / must)
-        return sprintf("**missed**: %.2f ×", kind == ">" ? n / must : n / must)
+        over = kind == "x" ? n / other / must : kind == ">" ? 2 - n / must : n / must
+        if (over < 3) return sprintf("**missed by %.0f %%**", (over - 1) * 100)
+        return sprintf("**missed, %.1f times**", over)
     }
     FILENAME == ARGV[1] && $1 == "hash" {
         speeds[++speeds_count] = "| " $2 " | " $4 " GB/s |"
@@ -112,13 +116,14 @@ awk -F '\t' '
         own = row == "fresh-plain" ? "acequia-plain" : "acequia"
         if (!((row, own, measure) in all)) next
         n = get(row, own, measure)
-        known = (row, other, measure) in all
+        known = ((row, other, measure) in all)
         theirs = known ? get(row, other, measure) : ""
+        ratio = known && theirs > 0 ? sprintf("%.2g", n / theirs) : ""
         if (kind == "x" && !known) next
         printf "| %s | %s | %s%s | %s%s | %s | %s | %s | %s |\n", f[2], measure,
             show(measure, n), bad[row, own], show(measure, theirs),
             known && other == "rsync-ssh" ? " (ssh)" : "",
-            known && theirs > 0 ? sprintf("%.2g", n / theirs) : "",
+            ratio,
             limit(kind, measure, must), limit(kind, measure, aim),
             verdict(kind, n, theirs, must, aim)
     }
@@ -137,4 +142,4 @@ awk -F '\t' '
         }
         if (speeds_count) print "\n| one core, random bytes in memory | |\n| --- | ---: |"
         for (i = 1; i <= speeds_count; i++) print speeds[i]
-    }' "$1" FS='|' "${TMPDIR:-/tmp}/acequia-limits.$$"
+    }' "$1" FS='|' -
