@@ -81,8 +81,20 @@ static void held_drop(aq_job *job, aq_held *held)
  * inode there are no two ways to write it. */
 static bool is_metadata(const aq_fs *fs, const struct stat *st)
 {
-    return fs->writable && st->st_dev == fs->device &&
-           (st->st_ino == fs->metadata_inode || st->st_ino == fs->stage_inode);
+    static const char *const names[] = {AQ_METADATA_NAME, AQ_METADATA_NAME "/stage"};
+    struct stat now;
+    if (!fs->writable || st->st_dev != fs->device ||
+        (st->st_ino != fs->metadata_inode && st->st_ino != fs->stage_inode)) {
+        return false;
+    }
+    /* It may be gone by now, and its number given to a directory of the user's. */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (fstatat(fs->beneath.root, names[i], &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+            now.st_dev == st->st_dev && now.st_ino == st->st_ino) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static aq_status make_directories(aq_job *job, const char *path, size_t size)
