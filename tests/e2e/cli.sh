@@ -351,6 +351,46 @@ code 'two of one name' 1 serve src parent/src
 code 'a bad address' 1 serve --listen nonsense:port src
 code 'a key without certificate' 1 serve --key token src
 
+# ---- runs that do not go through
+
+mkdir slow
+head -c 4000000 /dev/urandom >slow/data
+for i in $(seq 20); do head -c 50000 /dev/urandom >"slow/$i"; done
+serve slowly --read-only slow
+code '--max-duration' 30 sync --bwlimit=:1M --max-duration=1 "$url" slowed
+ok 'it says so' grep -q -e --max-duration err
+code '--max-transfer' 23 sync --max-transfer=300K "$url" portion
+ok 'it says so' grep -q -e --max-transfer err
+"$program" sync --bwlimit=:1M "$url" slowed >out 2>err &
+sleep 0.5
+kill -INT $!
+wait $!
+ok 'Ctrl-C' [ $? = 20 ]
+ok 'it tells how to go on' grep -q 'run it again' err
+ok 'no half file is to be seen' sh -c '[ ! -e slowed/data ] || cmp -s slow/data slowed/data'
+code 'and on it goes' 0 sync "$url" slowed
+ok 'equal' same slow slowed
+ok 'no staging is left' [ ! -e slowed/.acequia ]
+rm -rf slowed
+address=${url#acequia://} address=${address%%/*}
+"$program" sync --json --bwlimit=:1M "$url" slowed >out 2>err &
+client=$!
+sleep 1
+stop_servers
+"$program" serve --json --listen "$address" --read-only slow >again.log 2>&1 &
+servers+=($!)
+wait $client
+ok 'the run ends well' [ $? = 0 ]
+ok 'a lost link is dialled again' grep -q '"event":"retry","status":"CLOSED"' out
+ok 'and the sync goes on' same slow slowed
+stop_servers
+
+for i in $(seq 3000); do echo "slow/some-name-that-does-not-exist-$i"; done >list
+echo slow/7 >>list
+code 'very many paths' 0 sync --json --files-from=list . chosen
+ok 'the one that is there' cmp -s slow/7 chosen/slow/7
+ok 'and no other' [ "$(find chosen -type f | wc -l)" = 1 ]
+
 # ---- a terminal
 
 if command -v script >/dev/null; then
