@@ -163,7 +163,7 @@ static void send(sim_net *net, sim_link *link, int from, const uint8_t *data, si
     aq_link_sent(node->engine, link->id, size);
     uint64_t now = net->clock->now_ns;
     uint64_t start = pipe->free_ns > now ? pipe->free_ns : now;
-    pipe->free_ns = start + size * SIM_S / link->bytes_per_s + 1;
+    pipe->free_ns = start + (uint64_t)size * SIM_S / link->bytes_per_s + 1;
     pipe->sent += size;
     pipe->in_flight += size;
     sim_clock_plan(net->clock, pipe->free_ns + link->delay_ns, arrive_event, net, link->id,

@@ -81,9 +81,9 @@ static const char *name_draw(sim_user *user)
         memset(name, 'l' + (int)sim_chance_below(chance, 5), 255);
         return name;
     }
-    return sim_arena_print(user->disk->arena, "%c%llu",
-                           'a' + (int)sim_chance_below(chance, 4),
-                           (unsigned long long)sim_chance_below(chance, 30));
+    unsigned long long number = sim_chance_below(chance, 30);
+    int letter = 'a' + (int)sim_chance_below(chance, 4);
+    return sim_arena_print(user->disk->arena, "%c%llu", letter, number);
 }
 
 static void bytes_draw(sim_user *user, uint8_t *data, size_t size)

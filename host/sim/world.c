@@ -276,9 +276,9 @@ static void crashes_plan(sim_world *world)
 {
     uint64_t count = sim_chance_skewed(&world->crash, 12);
     for (uint64_t i = 0; i < count; i++) {
-        sim_clock_plan(&world->clock, sim_chance_below(&world->crash, world->heal_ns),
-                       crash_event, world,
-                       sim_chance_below(&world->crash, world->node_count), 0);
+        uint64_t node = sim_chance_below(&world->crash, world->node_count);
+        uint64_t at = sim_chance_below(&world->crash, world->heal_ns);
+        sim_clock_plan(&world->clock, at, crash_event, world, node, 0);
     }
     uint64_t node = sim_chance_below(&world->crash, world->node_count);
     if (sim_chance_hit(&world->crash, 400)) {
