@@ -561,7 +561,7 @@ static bool stall_ends_link(aq_sink *sink)
         return false;
     }
     if (sink->s.core->now_ns >= due) {
-        aq_link_fail(sink->s.link, AQ_TIMEOUT);
+        aq_link_doom(sink->s.link, AQ_TIMEOUT);
         return true;
     }
     aq_core_wake_at(sink->s.core, due);
