@@ -8,21 +8,22 @@
 #   FILES=100000   the small files, in FILES/100 directories
 #   ROWS='hash fresh edits killed tree renamed memory'   which groups of rows
 #   SHM=/dev/shm   memory file system with room for four times SIZE
-#   DISK=          directory with 25 GB of room; if given, ROWS=memory measures the peak memory
-#                  with a 10 GiB file and a million files there
+#   DISK=          directory with 25 GB of room; if given, the group memory measures with a file
+#                  of HUGE=10G and MANY=1000000 files there
 #   RESULTS=$BUILD/bench.tsv, ACEQUIA=$BUILD/acequia, BUILD=build
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
+build=$(realpath "${BUILD:-build}") || exit 1
+tools/quiet.sh ninja -C "$build" acequia bench-data bench-gen bench-meter || exit 1
 if [ "$(id -u)" -ne 0 ]; then
-    exec sudo --preserve-env=RUNS,SIZE,FILES,ROWS,SHM,DISK,RESULTS,ACEQUIA,BUILD "bench/$(basename "$0")"
+    exec sudo --preserve-env=RUNS,SIZE,FILES,ROWS,SHM,DISK,HUGE,MANY,RESULTS,ACEQUIA,BUILD "bench/$(basename "$0")"
 fi
 
 runs=${RUNS:-3}
 size=${SIZE:-2G}
 files=${FILES:-100000}
 rows=" ${ROWS:-hash fresh edits killed tree renamed memory} "
-build=$(realpath "${BUILD:-build}") || exit 1
 acequia=$(realpath "${ACEQUIA:-$build/acequia}") || exit 1
 results=${RESULTS:-$build/bench.tsv}
 shm=${SHM:-/dev/shm}
@@ -30,8 +31,6 @@ for name in $(env | sed -n 's/^\(ACEQUIA_[A-Z_]*\)=.*/\1/p'); do unset "$name"; 
 # shellcheck source=bench/lib.sh
 . bench/lib.sh
 gen=$build/bench-gen
-
-tools/quiet.sh ninja -C "$build" acequia bench-data bench-gen bench-meter || exit 1
 
 wanted() { # wanted GROUP
     case $rows in *" $1 "*) ;; *) return 1 ;; esac
@@ -170,11 +169,11 @@ if wanted memory && [ -n "${DISK:-}" ]; then
     trap 'rm -rf "$disk"; hosts_close' EXIT
     src=$disk/src dst=$disk/dst want=''
     mkdir "$src"
-    "$gen" file "$src/big.bin" 10G
+    "$gen" file "$src/big.bin" "${HUGE:-10G}"
     start_over
     measure memory-10g acequia 1 "$src" "$dst"
     rm -rf "$src" "$dst"
-    "$gen" tree "$src" 1000000 10000 64
+    "$gen" tree "$src" "${MANY:-1000000}" 10000 64
     start_over
     measure memory-million acequia 1 "$src" "$dst"
     rm -rf "$src" "$dst"
