@@ -90,6 +90,14 @@ code() {
     verdict "$1" $? "exit $got, not $2: acequia ${*:3}"
 }
 
+code_among() { # code_among NAME EXITS ARGUMENTS…: with one of these
+    local got
+    timeout 100 "$program" "${@:3}" >out 2>err
+    got=$?
+    [[ " $2 " == *" $got "* ]]
+    verdict "$1" $? "exit $got, none of $2: acequia ${*:3}"
+}
+
 # sync NAME ARGUMENTS…: succeeds; $wire bytes above TLS, $literal content, $files.
 sync() {
     code "$1" 0 sync --json "${@:2}"
@@ -148,7 +156,8 @@ await() { # await SECONDS COMMAND…: until it succeeds
 # serve ARGUMENTS…: starts a server on a free port: $url, $port, $server.
 serve() {
     : >serve.log
-    start "$program" serve --json --listen "127.0.0.1:${at_port:-0}" "$@" >serve.log 2>serve.err
+    # shellcheck disable=SC2086 # a prefix of words
+    start ${serve_user-} "$program" serve --json --listen "127.0.0.1:${at_port:-0}" "$@" >serve.log 2>serve.err
     server=$!
     await 20 grep -q '"listening"' serve.log || { cat serve.err; echo 'FAILED: no server'; }
     url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' serve.log | head -n 1)
