@@ -158,6 +158,12 @@ static aq_link *link_find(const aq_engine *e, uint32_t id)
 void aq_link_open(aq_engine *e, uint32_t link, const aq_link_config *config)
 {
     AQ_ASSERT(link != 0 && link_find(e, link) == NULL);
+    e->changed = true;
+    /* Strangers may come in any number; our own links are few. */
+    if (!config->client && aq_heap_is_low(&e->core.heap)) {
+        aq_link_refuse(&e->core, link, AQ_MEMORY);
+        return;
+    }
     aq_link *fresh = aq_link_new(&e->core, link, config);
     fresh->next = e->core.links;
     e->core.links = fresh;
@@ -166,7 +172,6 @@ void aq_link_open(aq_engine *e, uint32_t link, const aq_link_config *config)
             aq_session_join(s, fresh);
         }
     }
-    e->changed = true;
 }
 
 void aq_link_recv(aq_engine *e, uint32_t link, const void *data, size_t size)

@@ -226,6 +226,14 @@ static void hung_up(void *owner, aq_op *op)
     (void)op;
 }
 
+void aq_link_refuse(aq_core *core, uint32_t id, aq_status reason)
+{
+    aq_op *op = aq_ops_new(&core->ops, AQ_OP_HANGUP, 0, 1, hung_up, NULL);
+    op->link = id;
+    op->items[0].status = reason;
+    aq_ops_queue(&core->ops, op);
+}
+
 void aq_link_fail(aq_link *link, aq_status reason)
 {
     if (link->state >= AQ_LINK_CLOSING) {
@@ -241,10 +249,7 @@ void aq_link_fail(aq_link *link, aq_status reason)
     aq_sessions_link_gone(link, reason);
     aq_note *note = aq_core_note(link->core, AQ_NOTE_LINK_DOWN, link->id);
     note->status = reason;
-    aq_op *op = aq_ops_new(&link->core->ops, AQ_OP_HANGUP, 0, 1, hung_up, NULL);
-    op->link = link->id;
-    op->items[0].status = reason;
-    aq_ops_queue(&link->core->ops, op);
+    aq_link_refuse(link->core, link->id, reason);
 }
 
 static void link_is_up(aq_link *link)

@@ -52,6 +52,8 @@ struct aq_link {
 
 aq_link *aq_link_new(aq_core *core, uint32_t id, const aq_link_config *config);
 void aq_link_free(aq_link *link);
+/* Has the host hang up on a link that was never taken. */
+void aq_link_refuse(aq_core *core, uint32_t id, aq_status reason);
 
 /* Starts a frame in the queue of control frames; its body is written to the writer, which
  * has room for AQ_FRAME_MAX bytes; end with aq_link_frame_end. Never fails, and never ends

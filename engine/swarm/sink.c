@@ -92,6 +92,8 @@ uint8_t *aq_sink_buffer(aq_sink *sink, uint64_t size)
     uint8_t *data = aq_heap_take(&core->heap, (size_t)size);
     if (data != NULL) {
         core->sink_used += footprint;
+    } else {
+        aq_sink_fail(sink, AQ_MEMORY); /* the heap is smaller than the budget */
     }
     return data;
 }

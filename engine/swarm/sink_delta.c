@@ -140,16 +140,23 @@ bool aq_sink_delta_start(aq_sink *sink, aq_fetch *fetch, uint32_t chunk,
     if (!fits || !aq_sink_may_request(sink, 1)) {
         return false;
     }
+    uint8_t *data = aq_heap_take(&core->heap, (size_t)size);
+    uint8_t *old = aq_heap_take(&core->heap, (size_t)basis_size);
     aq_delta *d = aq_heap_take_zeroed(&core->heap, sizeof *d);
-    AQ_ASSERT(d != NULL);
+    if (data == NULL || old == NULL || d == NULL) {
+        aq_heap_give(&core->heap, data);
+        aq_heap_give(&core->heap, old);
+        aq_heap_give(&core->heap, d);
+        aq_sink_fail(sink, AQ_MEMORY);
+        return false;
+    }
     d->sink = sink;
     d->fetch = fetch;
     d->chunk = chunk;
     d->size = size;
     d->basis_size = basis_size;
-    d->data = aq_heap_take(&core->heap, (size_t)size);
-    d->basis = aq_heap_take(&core->heap, (size_t)basis_size);
-    AQ_ASSERT(d->data != NULL && d->basis != NULL);
+    d->data = data;
+    d->basis = old;
     core->sink_used += footprint;
     d->next = fetch->deltas;
     fetch->deltas = d;

@@ -297,21 +297,25 @@ static uint32_t match_find(const aq_fetch *f, const aq_chunk *chunk)
     return best;
 }
 
-static void chunks_match(aq_fetch *f)
+/* False: memory is short. */
+static bool chunks_match(aq_fetch *f)
 {
     aq_heap *heap = heap_of(f);
     const aq_chunk_map *own = &f->mapper.map;
     uint32_t count = f->map.chunks.count;
     for (uint32_t i = 0; i < own->chunks.count; i++) {
-        AQ_ASSERT(
-            aq_map_put(&f->by_hash, heap, aq_load64(own->chunks.at[i].hash.bytes), i));
+        if (!aq_map_put(&f->by_hash, heap, aq_load64(own->chunks.at[i].hash.bytes), i)) {
+            return false;
+        }
     }
     size_t room = ((size_t)count + 1) * sizeof *f->match;
     f->used = aq_heap_take_zeroed(heap, (size_t)own->chunks.count + 1);
     f->match = aq_heap_take(heap, room);
     f->before = aq_heap_take(heap, room);
     f->after = aq_heap_take(heap, room);
-    AQ_ASSERT(f->used != NULL && f->match != NULL && f->before != NULL && f->after != NULL);
+    if (f->used == NULL || f->match == NULL || f->before == NULL || f->after == NULL) {
+        return false;
+    }
     uint32_t nearest = AQ_NOWHERE;
     for (uint32_t i = 0; i < count; i++) {
         f->match[i] = match_find(f, &f->map.chunks.at[i]);
@@ -326,6 +330,7 @@ static void chunks_match(aq_fetch *f)
         f->after[i] = nearest;
         nearest = f->match[i] != AQ_NOWHERE ? i : nearest;
     }
+    return true;
 }
 
 static void mapper_count(aq_fetch *f)
@@ -383,7 +388,10 @@ void aq_fetch_map_step(aq_fetch *f)
         aq_fetch_probe(f);
         return;
     }
-    chunks_match(f);
+    if (!chunks_match(f)) {
+        aq_sink_fail(f->sink, AQ_MEMORY);
+        return;
+    }
     f->map_built = true;
     aq_fetch_map_forget(f);
 }

@@ -9,7 +9,8 @@
  *
  * A removal does the same with nothing for a newcomer: rename into the stage, look, then
  * drop, or put back. Where the file system knows no exchange there is a look before a plain
- * rename instead, and a user's edit between those two calls is lost; docs/SEMANTICS.md says so.
+ * rename instead, and a user's edit between those two calls is lost; docs/SEMANTICS.md says
+ * so.
  *
  * Should the process die between the exchange and the look, the stage holds something whose
  * rights are unknown, so it stands there under a name that says it all:

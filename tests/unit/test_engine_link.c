@@ -309,7 +309,27 @@ TEST(sessions_of_one_link_are_few_also_ended_ones)
     CHECK_EQ(opened_status(), AQ_OK);
 }
 
-TEST_MAIN(TEST_REF(a_frame_that_is_too_long_is_refused),
+TEST(strangers_in_any_number_are_hung_up_on_in_time)
+{
+    serve(AQ_READ);
+    for (uint32_t link = 2; link < 200; link++) {
+        aq_link_open(own.e, link, &(aq_link_config){0});
+        host_run(&own);
+    }
+    CHECK(own.hung_up);
+    CHECK(aq_memory_peak(own.e) < HOST_MEMORY);
+    link_serves();
+    for (uint32_t link = 2; link < 200; link++) {
+        aq_link_closed(own.e, link, AQ_CLOSED);
+    }
+    own.hung_up = false;
+    aq_link_open(own.e, 200, &(aq_link_config){0});
+    host_run(&own);
+    CHECK(!own.hung_up);
+}
+
+TEST_MAIN(TEST_REF(strangers_in_any_number_are_hung_up_on_in_time),
+          TEST_REF(a_frame_that_is_too_long_is_refused),
           TEST_REF(a_frame_of_full_length_is_read), TEST_REF(an_overlong_number_is_refused),
           TEST_REF(unknown_frames_are_skipped_only_when_optional),
           TEST_REF(a_handshake_that_trickles_is_cut_off),
