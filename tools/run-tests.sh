@@ -6,7 +6,7 @@
 #   tidy   the layer rules and other rules about the tree itself
 #   unit   tests/unit, native
 #   sim    the simulator: a fixed list of seeds
-#   wasm   tests/unit as WASM in Node
+#   wasm   tests/unit as WASM in Node; seeds give the same ops and bytes there
 #   e2e    tests/e2e: the program as a person uses it
 #   asan   unit and sim once more under ASan and UBSan, and e2e with such a program
 #   valgrind   unit, a few seeds, and a sync over TLS under memcheck
@@ -89,9 +89,14 @@ for group in $groups; do
     unit) make_or_fail unit unit-build && run_units "$build" '' ;;
     sim) make_or_fail sim sim-build && run_sim "$build" '' 3000 ;;
     wasm)
-        # shellcheck disable=SC2046 # a list of names
-        make_or_fail wasm unit-build && make_or_fail wasm wasm-build && run wasm 300 node tools/wasm-tests.mjs \
-            $(find "$build/wasm/tests" -name 'test_*.wasm' | LC_ALL=C sort)
+        make_or_fail wasm wasm-build && make_or_fail wasm unit-build &&
+            make_or_fail wasm sim-build && {
+            # shellcheck disable=SC2046 # a list of names
+            run wasm 300 node tools/wasm-tests.mjs \
+                $(find "$build/wasm/tests" -name 'test_*.wasm' | LC_ALL=C sort)
+            run 'wasm sim' 300 node tools/wasm-sim.mjs \
+                "$build/acequia-sim.wasm" "$build/acequia-sim" 1..100
+        }
         ;;
     e2e) make_or_fail e2e all && run_e2e "$build" 'e2e ' ;;
     asan)

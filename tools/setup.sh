@@ -11,8 +11,8 @@ set -eu
 
 native='meson ninja-build gcc libc6-dev pkg-config libuv1-dev libgnutls28-dev libwslay-dev
     libhttp-parser-dev libsqlite3-dev libinih-dev rsync'
-test='clang-19 lld-19 nodejs b3sum valgrind clang-format-14 clang-tidy-14 cppcheck git
-    openssl procps socat curl'
+test='clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc nodejs b3sum valgrind git openssl
+    clang-format-14 clang-tidy-14 cppcheck procps socat curl'
 bench='iproute2 openssh-server openssh-client procps util-linux'
 install='scdoc'
 fuzz='clang-19 libclang-rt-19-dev'

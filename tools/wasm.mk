@@ -37,7 +37,24 @@ $(BUILD)/wasm/tests/unit/%.wasm: $(BUILD)/wasm/tests/unit/%.o $(wasm_objects)
 	@echo 'WASM_LD $@'
 	@$(WASM_LD) $(WASM_LD_FLAGS) $^ -o $@
 
-wasm-modules: $(BUILD)/acequia.wasm $(wasm_test_modules)
+# The simulator as a program of WASI (with Debian's wasi-libc), to prove that a seed gives the
+# same ops and bytes there. The engine in it has libc's memcpy, so not wasm.c. Linking has no
+# -O: else clang would look for wasm-opt here too.
+WASI_FLAGS = --target=wasm32-wasi --sysroot=/usr
+wasi_sources := $(filter-out engine/wasm.c,$(wasm_sources)) $(wildcard host/sim/*.c)
+wasi_objects := $(wasi_sources:%.c=$(BUILD)/wasi/%.o)
+
+$(BUILD)/wasi/%.o: %.c tools/wasm.mk
+	@mkdir -p $(@D)
+	@echo 'WASI_CC $<'
+	@$(WASM_CC) $(WASI_FLAGS) -std=c11 -D_GNU_SOURCE -D_WASI_EMULATED_MMAN -O2 -msimd128 \
+		-mbulk-memory -Iinclude -Iengine -I. -MMD -MP -c $< -o $@
+
+$(BUILD)/acequia-sim.wasm: $(wasi_objects)
+	@echo 'WASI_LD $@'
+	@$(WASM_CC) $(WASI_FLAGS) $^ -lwasi-emulated-mman -Wl,-z,stack-size=1048576 -o $@
+
+wasm-modules: $(BUILD)/acequia.wasm $(BUILD)/acequia-sim.wasm $(wasm_test_modules)
 
 .PRECIOUS: $(BUILD)/wasm/%.o
--include $(wasm_objects:.o=.d) $(wasm_tests:%.c=$(BUILD)/wasm/%.d)
+-include $(wasm_objects:.o=.d) $(wasi_objects:.o=.d) $(wasm_tests:%.c=$(BUILD)/wasm/%.d)
