@@ -255,6 +255,18 @@ static void job_stage_give(aq_job *job)
     }
 }
 
+/* What a crash left is removed after the engine has set the root's time, or found it right:
+ * that is no change of the user's folder, and must not look like one. */
+static void metadata_remove(int root)
+{
+    struct stat st;
+    bool known = fstat(root, &st) == 0;
+    if (unlinkat(root, AQ_METADATA_NAME, AT_REMOVEDIR) == 0 && known) {
+        struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+        (void)futimens(root, times);
+    }
+}
+
 void aq_fs_stage_retire(aq_fs *fs)
 {
     pthread_mutex_lock(&fs->mutex);
@@ -268,7 +280,7 @@ void aq_fs_stage_retire(aq_fs *fs)
         if (metadata >= 0) {
             (void)unlinkat(metadata, "stage", AT_REMOVEDIR);
             close(metadata);
-            (void)unlinkat(fs->beneath.root, AQ_METADATA_NAME, AT_REMOVEDIR);
+            metadata_remove(fs->beneath.root);
         }
     }
     pthread_mutex_unlock(&fs->mutex);
