@@ -58,10 +58,11 @@ static inline uint64_t sim_chance_next(sim_chance *c)
     return sim_mix(c->state);
 }
 
-/* 0 … limit-1; limit above 0. */
+/* 0 … limit-1; 0 if there is no choice. */
 static inline uint64_t sim_chance_below(sim_chance *c, uint64_t limit)
 {
-    return sim_chance_next(c) % limit;
+    uint64_t next = sim_chance_next(c);
+    return limit == 0 ? 0 : next % limit;
 }
 
 static inline uint64_t sim_chance_range(sim_chance *c, uint64_t low, uint64_t high)

@@ -283,9 +283,9 @@ aq_status sim_disk_parents(sim_disk *disk, const char *path)
         if (status != AQ_OK) {
             return status;
         }
-        if (object == NULL) {
+        if (object == NULL && parent != NULL) {
             sim_disk_link(disk, parent, leaf, sim_disk_make(disk, AQ_TYPE_DIRECTORY));
-        } else if (object->type != AQ_TYPE_DIRECTORY) {
+        } else if (object == NULL || object->type != AQ_TYPE_DIRECTORY) {
             return AQ_NOT_DIRECTORY;
         }
     }

@@ -211,9 +211,8 @@ static void trees_check(sim_job *job, bool partial)
         return;
     }
     if (!sim_check_synced(&check, &job->source->disk, &job->destination->disk) ||
-        !sim_check_known(&check, &job->destination->disk)) {
-        sim_world_fail(job->world, "after a complete sync: %s", text);
-    } else if (!sim_check_kept(&check, &job->keeps, &job->destination->disk)) {
+        !sim_check_known(&check, &job->destination->disk) ||
+        !sim_check_kept(&check, &job->keeps, &job->destination->disk)) {
         sim_world_fail(job->world, "after a complete sync: %s", text);
     } else if (partial != (check.blocked > 0)) {
         sim_world_fail(job->world, "%llu places are blocked, but the sync ended %s",

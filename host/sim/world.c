@@ -485,7 +485,7 @@ static void world_open(sim_world *world, void *memory)
     sim_ledger_open(&world->ledger, world->arena);
     world->ledger.twins = world->trouble[SIM_CHECKSUM] && sim_chance_hit(&world->draw, 500);
     world->node_count = world->trouble[SIM_THIRD] ? 3 : 2;
-    for (uint32_t i = 0; i < world->node_count; i++) {
+    for (uint32_t i = 0; i < world->node_count && i < SIM_NODES_MAX; i++) {
         node_open(world, i, memory);
         user_open(world, i);
     }
