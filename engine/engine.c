@@ -292,6 +292,9 @@ void aq_sync_stats(const aq_engine *e, uint32_t sync, aq_stats *stats)
         return;
     }
     *stats = s->stats;
+    if (stats->bytes_done > stats->bytes_changed) {
+        stats->bytes_done = stats->bytes_changed; /* what was done twice counts once */
+    }
     if (s->link != NULL) {
         stats->bytes_received = s->link->bytes_in - s->link_in;
         stats->bytes_sent = s->link->bytes_out - s->link_out;
