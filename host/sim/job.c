@@ -148,6 +148,7 @@ void sim_job_dialled(sim_job *job, uint32_t link)
         return;
     }
     job->link = link;
+    job->seen = (aq_stats){0};
     job->state = SIM_JOB_RUNS;
     job->attempt_before_ns = job->attempt_ns;
     job->attempt_ns = world->clock.now_ns;
@@ -315,6 +316,33 @@ static void attempt_end(sim_job *job, aq_status status)
         return;
     }
     sim_job_plan(job, pause);
+}
+
+void sim_job_watch(sim_job *job)
+{
+    if (job->state != SIM_JOB_RUNS || job->client->engine == NULL) {
+        return;
+    }
+    aq_stats now;
+    const aq_stats *seen = &job->seen;
+    aq_sync_stats(job->client->engine, job->sync, &now);
+    if (now.files_total < seen->files_total || now.bytes_total < seen->bytes_total) {
+        sim_world_fail(job->world, "the totals shrank from %llu to %llu bytes",
+                       (unsigned long long)seen->bytes_total,
+                       (unsigned long long)now.bytes_total);
+    } else if (now.files_done < seen->files_done || now.bytes_done < seen->bytes_done ||
+               now.bytes_changed < seen->bytes_changed) {
+        sim_world_fail(
+            job->world, "progress ran backwards: %llu of %llu bytes, then %llu of %llu",
+            (unsigned long long)seen->bytes_done, (unsigned long long)seen->bytes_changed,
+            (unsigned long long)now.bytes_done, (unsigned long long)now.bytes_changed);
+    } else if (now.bytes_done > now.bytes_changed || now.files_done > now.files_changed) {
+        sim_world_fail(
+            job->world, "%llu of %llu bytes, %llu of %llu files are done",
+            (unsigned long long)now.bytes_done, (unsigned long long)now.bytes_changed,
+            (unsigned long long)now.files_done, (unsigned long long)now.files_changed);
+    }
+    job->seen = now;
 }
 
 void sim_job_note(sim_job *job, const aq_note *note)

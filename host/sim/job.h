@@ -31,6 +31,7 @@ typedef struct sim_job {
     sim_node *client, *server;
     aq_sync_options options; /* as drawn */
     aq_sync_options now;     /* of this attempt */
+    aq_stats seen;           /* its progress when it was last looked at */
     bool is_odd;             /* its options make it leave something out */
     sim_job_state state;
     sim_job_stage stage;
@@ -58,6 +59,8 @@ void sim_job_plan(sim_job *job, uint64_t after_ns);
 void sim_job_heal(sim_job *job);
 void sim_job_dialled(sim_job *job, uint32_t link);
 void sim_job_note(sim_job *job, const aq_note *note);
+/* What people see of it never runs backwards. */
+void sim_job_watch(sim_job *job);
 /* The client's engine is gone. */
 void sim_job_down(sim_job *job);
 

@@ -592,6 +592,9 @@ void sim_world_run(const sim_options *options, sim_arena *arena, void *memory,
             sim_world_fail(world, "it does not end within %llu steps",
                            (unsigned long long)options->steps_max);
         }
+        for (uint32_t i = 0; world->steps % 16 == 0 && i < world->job_count; i++) {
+            sim_job_watch(&world->jobs[i]);
+        }
     }
     quiet_check(world);
     result_take(world, result);
