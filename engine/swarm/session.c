@@ -220,6 +220,14 @@ static void got_note(aq_session *s, aq_reader *r)
     aq_text_set(note->text, sizeof note->text, (const char *)text, text_size);
 }
 
+void aq_session_warn(aq_session *s, const char *text)
+{
+    note_local(s, AQ_NOTE_WARNING, AQ_OK, AQ_CHANGE_NEW, AQ_TYPE_NONE, "", text, 0, false);
+    if (!s->client) {
+        note_send(s, AQ_NOTE_WARNING, AQ_OK, AQ_CHANGE_NEW, AQ_TYPE_NONE, "", text, 0);
+    }
+}
+
 void aq_session_problem(aq_session *s, const char *path, aq_status status)
 {
     note_local(s, AQ_NOTE_PROBLEM, status, AQ_CHANGE_NEW, AQ_TYPE_NONE, path, "", 0, false);

@@ -53,6 +53,7 @@ bool aq_session_bulk(aq_session *s, size_t body_max, aq_writer *w);
 void aq_session_end(aq_session *s, aq_status status);
 
 /* Facts for whoever started the sync: here, or through the peer. `path` is lent. */
+void aq_session_warn(aq_session *s, const char *text);
 void aq_session_problem(aq_session *s, const char *path, aq_status status);
 void aq_session_change(aq_session *s, aq_change change, aq_type type, const char *path,
                        const char *text, uint64_t size);

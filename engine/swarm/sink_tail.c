@@ -253,15 +253,6 @@ static void doom(aq_sink *sink, aq_extra extra)
     AQ_VECTOR_RESET(heap_of(sink), stack);
 }
 
-static void warn(aq_sink *sink, const char *text)
-{
-    aq_note *note = aq_core_note(sink->s.core, AQ_NOTE_WARNING, sink->s.link_id);
-    if (note != NULL) {
-        note->sync = sink->s.sync;
-        aq_text_set(note->text, sizeof note->text, text, aq_string_size(text));
-    }
-}
-
 /* A directory that holds something that takes no part stays, and so do those above it. */
 static void doomed_spare(aq_sink *sink, uint32_t from)
 {
@@ -289,7 +280,8 @@ static void doomed_list(aq_sink *sink)
     const aq_sync_options *options = &sink->s.options;
     sink->doomed_listed = true;
     if (sink->root_broken) {
-        warn(sink, "nothing is deleted: parts of the source could not be read");
+        aq_session_warn(&sink->s,
+                        "nothing is deleted: parts of the source could not be read");
         sink->extras.count = 0;
         return;
     }
@@ -305,7 +297,8 @@ static void doomed_list(aq_sink *sink)
                 (options->delete_max_percent != 0 &&
                  count * 100 > percent_of * options->delete_max_percent);
     if (over) {
-        warn(sink, "nothing is deleted: more than the deletion limit allows");
+        aq_session_warn(&sink->s,
+                        "nothing is deleted: more than the deletion limit allows");
         sink->limit_hit = true;
         sink->doomed.count = before;
     }

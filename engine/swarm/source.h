@@ -12,6 +12,7 @@ enum {
     AQ_SOURCE_WANTS_MAX = 1 << 15, /* queued ranges */
     AQ_SOURCE_FILES_MAX = 64,      /* files with a map under way */
     AQ_SOURCE_DATA_MAX = 1 << 12,  /* queued answers to them */
+    AQ_SOURCE_CANCELS = 1 << 13,   /* cancelled requests that are remembered */
     AQ_SOURCE_JOBS_MAX = 1 << 13,  /* queued answers about directories */
     AQ_SOURCE_HASHINGS_MAX = 16
 };
@@ -56,7 +57,6 @@ typedef struct aq_source_want {
     uint32_t request;
     uint32_t dir, index;
     bool whole, stamp, blocks; /* none: a range */
-    bool cancelled;
     uint64_t offset;
     uint64_t size;
 } aq_source_want;
@@ -114,6 +114,7 @@ struct aq_source {
     uint32_t data_count;
     AQ_VECTOR(aq_source_want) wants;
     uint32_t wants_at;
+    uint64_t *cancels; /* by number, modulo their count: number + 1; NULL: none yet */
     uint32_t reads; /* ops under way that are not the scan's, a mapper's or a hashing's */
     aq_source_file *files;
     uint32_t file_count;

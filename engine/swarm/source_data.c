@@ -97,6 +97,9 @@ static void want_add(aq_source *source, aq_source_want *want, aq_reader *r)
         want->size = entry->stamp.size;
     }
     AQ_VECTOR_PUSH(&source->s.core->heap, source->wants, *want);
+    if (source->cancels != NULL) {
+        source->cancels[want->request % AQ_SOURCE_CANCELS] = 0;
+    }
 }
 
 void aq_source_got_want(aq_source *source, aq_reader *r)
@@ -117,14 +120,23 @@ void aq_source_got_want(aq_source *source, aq_reader *r)
     }
 }
 
+/* A hint, and cheap: where two numbers fall together one of them is answered in vain. */
 void aq_source_got_cancel(aq_source *source, aq_reader *r)
 {
-    uint32_t request = (uint32_t)aq_reader_bounded(r, UINT32_MAX);
-    for (uint32_t i = source->wants_at; i < source->wants.count; i++) {
-        if (source->wants.at[i].request == request) {
-            source->wants.at[i].cancelled = true;
-        }
+    uint64_t request = aq_reader_bounded(r, UINT32_MAX);
+    if (source->cancels == NULL) {
+        size_t size = AQ_SOURCE_CANCELS * sizeof *source->cancels;
+        source->cancels = aq_heap_take_zeroed(&source->s.core->heap, size);
     }
+    if (source->cancels != NULL && !r->failed) {
+        source->cancels[request % AQ_SOURCE_CANCELS] = request + 1;
+    }
+}
+
+static bool is_cancelled(const aq_source *source, const aq_source_want *want)
+{
+    return source->cancels != NULL && source->cancels[want->request % AQ_SOURCE_CANCELS] ==
+                                          want->request + UINT64_C(1);
 }
 
 /* ---- reading ---- */
@@ -274,8 +286,8 @@ static uint32_t small_queue(aq_source *source, const aq_source_want *wants, uint
 {
     uint32_t n = 0;
     uint64_t bytes = 0;
-    while (n < count && n < BATCH_FILES && wants[n].whole && !wants[n].cancelled &&
-           is_inside(source, &wants[n]) &&
+    while (n < count && n < BATCH_FILES && wants[n].whole &&
+           !is_cancelled(source, &wants[n]) && is_inside(source, &wants[n]) &&
            (n == 0 || bytes + wants[n].size <= BATCH_BYTES)) {
         bytes += wants[n++].size;
     }
@@ -298,7 +310,7 @@ static uint32_t small_queue(aq_source *source, const aq_source_want *wants, uint
 
 static bool is_range(const aq_source_want *want)
 {
-    return !want->whole && !want->stamp && !want->blocks && !want->cancelled;
+    return !want->whole && !want->stamp && !want->blocks;
 }
 
 static void range_done(void *owner, aq_op *op)
@@ -349,9 +361,10 @@ static uint32_t range_queue(aq_source *source, const aq_source_want *wants, uint
 {
     uint32_t n = 1;
     uint64_t bytes = wants[0].size;
-    while (n < count && is_range(&wants[n]) && wants[n].dir == wants[0].dir &&
-           wants[n].index == wants[0].index && wants[n].offset == wants[0].offset + bytes &&
-           is_inside(source, &wants[n]) && bytes + wants[n].size <= BATCH_BYTES) {
+    while (n < count && is_range(&wants[n]) && !is_cancelled(source, &wants[n]) &&
+           wants[n].dir == wants[0].dir && wants[n].index == wants[0].index &&
+           wants[n].offset == wants[0].offset + bytes && is_inside(source, &wants[n]) &&
+           bytes + wants[n].size <= BATCH_BYTES) {
         bytes += wants[n++].size;
     }
     aq_op *op = range_op(source, wants, n, bytes, range_done);
@@ -366,7 +379,7 @@ static void blocks_queue(aq_source *source, const aq_source_want *want);
 /* A want that needs no reading. */
 static bool want_is_ready(aq_source *source, const aq_source_want *want)
 {
-    if (want->cancelled) {
+    if (is_cancelled(source, want)) {
         return true;
     }
     if (want->stamp) {
@@ -619,4 +632,6 @@ void aq_source_drop_data(aq_source *source)
     }
     AQ_VECTOR_RESET(&source->s.core->heap, source->wants);
     source->wants_at = 0;
+    aq_heap_give(&source->s.core->heap, source->cancels);
+    source->cancels = NULL;
 }

@@ -40,7 +40,8 @@ typedef struct host {
     aq_status down_status, end_status;
     uint32_t problems, changes;
     char problem[512];
-    bool holds_reads; /* READ ops stay with the host */
+    bool holds_reads;      /* READ ops stay with the host */
+    const char *long_name; /* one more file in the root */
     aq_op *held[64];
     uint32_t held_count;
     uint32_t other; /* the link of another host, which takes our bytes */
@@ -162,6 +163,11 @@ static inline void do_list(host *h, aq_item *item)
         return;
     }
     item->stamp = (aq_stamp){.type = AQ_TYPE_DIRECTORY, .mtime_ns = 77};
+    if (h->long_name != NULL && item->path[0] == 0 && !slots) {
+        aq_stamp stamp = {.type = AQ_TYPE_FILE, .size = 1};
+        CHECK(
+            aq_list_put(item, h->long_name, aq_string_size(h->long_name), &stamp, NULL, 0));
+    }
     for (const object *o = h->objects; o != h->objects + OBJECTS_MAX; o++) {
         if (!o->used || slots != (o->slot != 0)) {
             continue;

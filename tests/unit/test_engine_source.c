@@ -1,6 +1,7 @@
 /* A source, asked for what it does not have, or for more than anybody can want: it answers
  * or drops the link, reads nothing outside of what it showed, and holds no more than its
  * budget; whoever comes next is served. */
+#include "engine/sync/path.h"
 #include "tests/unit/engine_scene.h"
 
 /* ---- asking a source ---- */
@@ -147,7 +148,61 @@ TEST(floods_of_questions_stay_within_bounds)
     }
 }
 
-TEST_MAIN(TEST_REF(places_that_are_not_there_are_no_questions),
+static bool is_answered(uint64_t request)
+{
+    aq_reader r;
+    while (raw_next(&peer, AQ_FRAME_DATA, &r)) {
+        if (aq_reader_varint(&r) == request) {
+            return true;
+        }
+    }
+    return false;
+}
+
+TEST(what_is_cancelled_in_time_is_not_answered)
+{
+    serve_source();
+    own.holds_reads = true;
+    for (uint32_t i = 0; i < 6; i++) {
+        want(body_of(1), i, 1, 0, 1000 * i, 10); /* as many as are read at once */
+        raw_send(&peer, AQ_FRAME_WANT);
+    }
+    want(body_of(1), 6, 1, 0, 6000, 10);
+    raw_send(&peer, AQ_FRAME_WANT);
+    want(body_of(1), 7, 1, 0, 7000, 10);
+    raw_send(&peer, AQ_FRAME_WANT);
+    aq_writer_varint(body_of(1), 6);
+    raw_send(&peer, AQ_FRAME_CANCEL);
+    host_release(&own);
+    CHECK(is_answered(7));
+    CHECK_EQ(own.ops[AQ_OP_READ], 7);
+    want(body_of(1), 6, 1, 0, 6000, 10); /* asked anew */
+    raw_send(&peer, AQ_FRAME_WANT);
+    CHECK(is_answered(6));
+    link_is_fine();
+}
+
+TEST(names_that_are_too_long_are_told_about_and_not_shown)
+{
+    static char name[2000];
+    serve(AQ_READ);
+    own.long_name = name;
+    aq_fill(name, 'n', sizeof name - 1);
+    aq_sync_options options = {.delete_max = UINT64_MAX};
+    raw_opens(&peer, AQ_ROLE_SOURCE, &options);
+    host_wait(&own, SECOND);
+    aq_reader r;
+    CHECK(raw_next(&peer, AQ_FRAME_PROBLEM, &r));
+    CHECK_EQ(aq_reader_varint(&r), AQ_NAME);
+    CHECK_EQ(aq_reader_varint(&r), AQ_NAME_MAX);
+    CHECK(raw_next(&peer, AQ_FRAME_ROOT, &r));
+    CHECK_EQ(aq_reader_byte(&r), AQ_ROOT_COMPLETE | AQ_ROOT_BROKEN);
+    link_is_fine();
+}
+
+TEST_MAIN(TEST_REF(what_is_cancelled_in_time_is_not_answered),
+          TEST_REF(names_that_are_too_long_are_told_about_and_not_shown),
+          TEST_REF(places_that_are_not_there_are_no_questions),
           TEST_REF(ranges_outside_a_file_are_answered_and_never_read),
           TEST_REF(block_lists_are_made_of_what_is_inside_a_file),
           TEST_REF(floods_of_questions_stay_within_bounds))
