@@ -225,6 +225,16 @@ aq_status aq_token_make(const char *path, char token[AQ_TOKEN_SIZE], aq_fault *f
         line[i] = digits[random[i] & 31];
     }
     line[sizeof random] = '\n';
+    char directory[PATH_SIZE];
+    const char *slash = strrchr(path, '/');
+    if (slash && slash != path && (size_t)(slash - path) < sizeof directory) {
+        memcpy(directory, path, (size_t)(slash - path));
+        directory[slash - path] = 0;
+        status = directory_make(directory, fault);
+        if (status != AQ_OK) {
+            return status;
+        }
+    }
     status = secret_write(path, line, sizeof line, fault);
     return status == AQ_OK ? aq_token_read(path, token, fault) : status;
 }

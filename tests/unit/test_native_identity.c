@@ -104,6 +104,9 @@ TEST(a_token_is_made_once_and_private)
     CHECK_EQ(mode_of(in_base("token")), 0600);
     CHECK_EQ(aq_token_make(in_base("token"), again, &fault), AQ_OK);
     CHECK_STR(again, token);
+    /* On a fresh machine there is no state directory yet. */
+    CHECK_EQ(aq_token_make(in_base("new/state/token"), again, &fault), AQ_OK);
+    CHECK_EQ(mode_of(in_base("new/state/token")), 0600);
     base_remove();
 }
 
