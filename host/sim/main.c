@@ -9,6 +9,7 @@
 #include "world.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -40,6 +41,21 @@ static const char *const trouble_texts[] = {
 #undef X
 };
 
+/* For the handler, which can ask nobody. */
+static uint64_t seed_now;
+static const char *repeat_now = "";
+
+/* An assertion of the engine is a trap: say whose. */
+static void on_trap(int number)
+{
+    printf("seed %llu FAILED: signal %d\n    repeat: acequia-sim --seed %llu --trace%s\n"
+           "0 passed, 1 failed\n",
+           (unsigned long long)seed_now, number, (unsigned long long)seed_now, repeat_now);
+    (void)fflush(stdout);
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
 static void usage(void)
 {
     puts("usage: acequia-sim [options]\n"
@@ -53,6 +69,7 @@ static void usage(void)
          "  --sweep         calm but for one crash at each op, then one cut at each byte\n"
          "  --crash-at N    calm but for a crash at this step of all ops\n"
          "  --cut-at N      calm but for a cut there\n"
+         "  --memory N      KiB of each engine (32768)\n"
          "  --calm          no trouble, only jobs\n"
          "  --corrupt       links may change bytes, as none over TLS does\n"
          "  --no-NAME       without:");
@@ -122,6 +139,8 @@ static void command_read(command *c, char **args)
             c->options.print = true;
         } else if (strcmp(option, "--sweep") == 0) {
             c->sweep = c->options.only_calm = true;
+        } else if (strcmp(option, "--memory") == 0) {
+            c->options.memory_size = number_read(*++args, &end) << 10;
         } else if (strcmp(option, "--crash-at") == 0) {
             c->options.crash_at = number_read(*++args, &end);
             c->options.only_calm = true;
@@ -186,6 +205,7 @@ static void seed_report(const command *c, const sim_result *r)
 static sim_result seed_run(command *c, totals *all, sim_arena *arena, void *memory)
 {
     sim_result result;
+    seed_now = c->options.seed;
     sim_world_run(&c->options, arena, memory, &result);
     if (!result.failed && c->options.seed < c->first + c->twice && !c->options.print) {
         sim_result again;
@@ -232,8 +252,15 @@ static void seed_sweep(command *c, totals *all, sim_arena *arena, void *memory)
 int main(int count, char **args)
 {
     (void)count;
-    command c = {.first = 1, .last = 100, .twice = 3, .options.steps_max = 3000000};
+    command c = {.first = 1,
+                 .last = 100,
+                 .twice = 3,
+                 .options = {.steps_max = 3000000, .memory_size = SIM_MEMORY}};
     command_read(&c, args + 1);
+    repeat_now = c.repeat;
+    (void)signal(SIGILL, on_trap);
+    (void)signal(SIGTRAP, on_trap);
+    (void)signal(SIGSEGV, on_trap);
     sim_arena arena = {0};
     void *memory = mmap(NULL, (size_t)SIM_NODES_MAX * SIM_MEMORY, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -374,7 +374,7 @@ static void node_open(sim_world *world, uint32_t i, void *memory)
                        .trace = &world->trace,
                        .chance = sim_chance_open(world->options.seed, names[i]),
                        .memory = (uint8_t *)memory + (size_t)i * SIM_MEMORY,
-                       .memory_size = SIM_MEMORY,
+                       .memory_size = world->options.memory_size,
                        .rights = i == 0 ? AQ_READ : AQ_READ | AQ_WRITE,
                        .read_only = i == 0,
                        .reorder = world->trouble[SIM_REORDER],

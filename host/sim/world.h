@@ -58,8 +58,9 @@ typedef struct sim_options {
     bool corrupt;   /* links may change bytes, as none over TLS does */
     bool print;
     uint64_t steps_max;
-    uint64_t crash_at; /* whoever does the op step of that number crashes; 0: nobody */
-    uint64_t cut_at;   /* the first link breaks at that byte; 0: it does not */
+    uint64_t memory_size; /* of each engine, at most SIM_MEMORY */
+    uint64_t crash_at;    /* whoever does the op step of that number crashes; 0: nobody */
+    uint64_t cut_at;      /* the first link breaks at that byte; 0: it does not */
 } sim_options;
 
 typedef struct sim_world {
