@@ -9,6 +9,8 @@ other=
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     other='setpriv --reuid=65534 --regid=65534 --clear-groups'
     chmod 755 "$work"
+    cp "$program" "$work/acequia" # where that user can reach it
+    program=$work/acequia
 fi
 limited=$([ "$(id -u)" != 0 ] || [ -n "$other" ] && echo yes)
 

@@ -43,10 +43,10 @@ for way in pull push; do
     bound "$way: fresh: bytes on the wire" "$wire" $((size + size / 500))
 
     printf '\0' | at $((size / 3))
-    change "$way: one byte" 60000
+    change "$way: one byte" 120000
 
     { head -c $((size / 10)) old && printf 1234567 && cut_out $((size / 10)); } >tree/big
-    change "$way: 7 bytes inserted" 60000
+    change "$way: 7 bytes inserted" 120000
 
     [ $way = push ] && { stop; continue; }
 
@@ -56,7 +56,7 @@ for way in pull push; do
     bound "$way: 1 MiB inserted: bytes on the wire" "$wire" 1150000
     cp old tree/big
     sync "$way: 1 MiB removed" "${pair[@]}"
-    bound "$way: 1 MiB removed: bytes on the wire" "$wire" 60000
+    bound "$way: 1 MiB removed: bytes on the wire" "$wire" 120000
     ok "$way: 1 MiB removed: equal" cmp old copy/big
 
     for i in $(seq 100); do
@@ -80,7 +80,7 @@ for way in pull push; do
     truncate -s $((size / 2)) tree/big
     sync "$way: cut in half" "${pair[@]}"
     ok "$way: cut: equal" cmp tree/big copy/big
-    bound "$way: cut: bytes on the wire" "$wire" 60000
+    bound "$way: cut: bytes on the wire" "$wire" 120000
     cp tree/big tree/twin
     sync "$way: a copy of it" "${pair[@]}"
     ok "$way: a copy: equal" cmp tree/twin copy/twin

@@ -39,7 +39,7 @@ function greet(socket) {
     case 'huge': return socket.write(Buffer.from([0x82, (client ? 0x80 : 0) | 127, 0, 0, 1, 0, 0, 0, 0, 0]));
     case 'garbage':
         socket.write(frame(hello(1)));
-        for (let i = 0; i < 50; i++) {
+        for (let i = 0; i < 1000; i++) {
             socket.write(frame(randomBytes(1000)));
         }
         return undefined;

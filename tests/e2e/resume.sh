@@ -6,7 +6,7 @@
 in_memory=yes
 . "$(dirname "$0")/lib.sh"
 
-size=$((256 << 20))
+size=$((192 << 20))
 [ $sanitized ] && size=$((96 << 20))
 mkdir tree
 random $size >tree/big
@@ -138,7 +138,7 @@ direction pull
 run $limited --bwlimit=off:$rate --timeout=2 "${pair[@]}"
 await 30 arrived 40
 kill -STOP "$server"
-sleep 6
+sleep 4
 kill -CONT "$server"
 ends "$name"
 ok "$name: it was given up meanwhile" grep -q '"retry"' out
@@ -150,7 +150,7 @@ server_options=--timeout=2 direction pull
 run --bwlimit=off:$rate --timeout=2 "${pair[@]}"
 await 30 arrived 40
 kill -STOP "$client"
-sleep 6
+sleep 4
 kill -CONT "$client"
 ends "$name"
 twice "$name" $spare
@@ -166,6 +166,6 @@ ok "$name: exit 20" [ $? = 20 ]
 ok "$name: no file is half there" whole
 run "${pair[@]}"
 ends "$name"
-twice "$name" $((8 << 20))
+twice "$name" $((32 << 20))
 stop
 finish
