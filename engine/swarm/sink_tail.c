@@ -166,6 +166,15 @@ static void make_way(aq_sink *sink, aq_ref ref, const aq_entry *own)
     aq_sink_op_queue(sink, op);
 }
 
+static void type_say(aq_sink *sink, aq_ref ref)
+{
+    const aq_entry *entry = aq_sink_entry(sink, ref);
+    char path[AQ_PATH_MAX + 1];
+    aq_sink_path(sink, ref, path);
+    aq_session_change(&sink->s, AQ_CHANGE_TYPE, entry->stamp.type, path, "",
+                      entry->stamp.size);
+}
+
 static void conflict_settle(aq_sink *sink, aq_ref ref)
 {
     const aq_entry *entry = aq_sink_entry(sink, ref);
@@ -176,31 +185,21 @@ static void conflict_settle(aq_sink *sink, aq_ref ref)
     aq_sink_path(sink, ref, path);
     bool blocked = own->stamp.type == AQ_TYPE_DIRECTORY;
     bool removable = sink->s.options.delete_extra && !holds_backup(sink, path);
-    if (only_look) {
-        if (blocked && removable) {
-            mark_below(sink, own->child);
-            AQ_VECTOR_PUSH(heap_of(sink), sink->extras, (aq_extra){local, own});
-        } else if (blocked && !sink->s.options.verify_only) {
-            aq_sink_problem(sink, ref, AQ_EXISTS);
-            return;
-        }
-        if (entry->stamp.type != AQ_TYPE_DIRECTORY) {
-            aq_session_change(&sink->s, AQ_CHANGE_TYPE, entry->stamp.type, path, "",
-                              entry->stamp.size);
-            return;
-        }
-        sink->rdirs.at[entry->child].local = AQ_NOWHERE;
-        aq_sink_dir_again(sink, entry->child);
-    } else if (entry->stamp.type == AQ_TYPE_DIRECTORY) {
-        make_way(sink, ref, own);
-    } else if (!blocked) {
-        aq_sink_schedule(sink, ref, 0);
-    } else if (removable) {
+    if (blocked && removable) {
         mark_below(sink, own->child);
         AQ_VECTOR_PUSH(heap_of(sink), sink->extras, (aq_extra){local, own});
         AQ_VECTOR_PUSH(heap_of(sink), sink->after_removal, ref);
-    } else {
+    } else if (blocked && !sink->s.options.verify_only) {
         aq_sink_problem(sink, ref, AQ_EXISTS);
+    } else if (only_look && entry->stamp.type == AQ_TYPE_DIRECTORY) {
+        sink->rdirs.at[entry->child].local = AQ_NOWHERE;
+        aq_sink_dir_again(sink, entry->child);
+    } else if (only_look) {
+        type_say(sink, ref);
+    } else if (entry->stamp.type == AQ_TYPE_DIRECTORY) {
+        make_way(sink, ref, own);
+    } else {
+        aq_sink_schedule(sink, ref, 0);
     }
 }
 
@@ -352,6 +351,23 @@ static void remove_say(aq_sink *sink)
     }
 }
 
+/* What had to wait until our directory of that name was removed. */
+static void replace_removed(aq_sink *sink, aq_ref ref)
+{
+    const aq_entry *entry = aq_sink_entry(sink, ref);
+    const aq_entry *own = aq_tree_find(&sink->scan.tree, sink->rdirs.at[ref.dir].local,
+                                       entry->name, entry->name_size);
+    bool stays =
+        sink->limit_hit || sink->root_broken || sink->scan.tree.dirs.at[own->child].hidden;
+    if (stays && !sink->s.options.verify_only) {
+        aq_sink_problem(sink, ref, AQ_EXISTS);
+    } else if (sink->s.options.dry_run) {
+        type_say(sink, ref);
+    } else {
+        aq_sink_schedule(sink, ref, 0);
+    }
+}
+
 static void step_remove(aq_sink *sink)
 {
     if (!sink->doomed_listed) {
@@ -368,11 +384,7 @@ static void step_remove(aq_sink *sink)
     }
     if (sink->after_removal.count != 0) {
         for (uint32_t i = 0; i < sink->after_removal.count; i++) {
-            if (sink->limit_hit || sink->root_broken) {
-                aq_sink_problem(sink, sink->after_removal.at[i], AQ_EXISTS);
-            } else {
-                aq_sink_schedule(sink, sink->after_removal.at[i], 0);
-            }
+            replace_removed(sink, sink->after_removal.at[i]);
         }
         sink->after_removal.count = 0;
         sink->phase = AQ_SINK_WORK;
