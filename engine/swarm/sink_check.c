@@ -270,6 +270,12 @@ static void same_path_resolved(aq_sink *sink, const check_file *file, bool equal
     }
 }
 
+/* It could not be read: neither equal nor different. */
+static bool tells_nothing(aq_status status)
+{
+    return status != AQ_OK && status != AQ_CHANGED && status != AQ_NOT_FOUND;
+}
+
 static void check_resolve(aq_check *check)
 {
     aq_sink *sink = check->sink;
@@ -285,9 +291,10 @@ static void check_resolve(aq_check *check)
         }
         bool equal = file->remote_status == AQ_OK && own_status == AQ_OK &&
                      aq_compare(own.bytes, file->remote.bytes, sizeof own) == 0;
-        bool unreadable = file->remote_status == AQ_ACCESS || file->remote_status == AQ_IO;
-        if (check->kind == CHECK_SAME_PATH && unreadable) {
+        if (check->kind == CHECK_SAME_PATH && tells_nothing(file->remote_status)) {
             aq_sink_problem(sink, file->ref, file->remote_status);
+        } else if (check->kind == CHECK_SAME_PATH && tells_nothing(own_status)) {
+            aq_sink_problem(sink, file->ref, own_status);
         } else if (check->kind == CHECK_SAME_PATH) {
             same_path_resolved(sink, file, equal);
         } else if (equal) {

@@ -21,6 +21,7 @@ typedef struct object {
     uint64_t slot;
     char path[96];
     uint8_t type, exec;
+    bool secret; /* reading it is not allowed */
     int64_t mtime_ns;
     uint32_t size;
     uint32_t inode;
@@ -38,7 +39,8 @@ typedef struct host {
     bool strange_path; /* an op named something that no path can be */
     bool up, down, ended, hung_up;
     aq_status down_status, end_status;
-    uint32_t problems, changes;
+    uint32_t problems, changes, warnings;
+    aq_status problem_status;
     char problem[512];
     bool holds_reads;      /* READ ops stay with the host */
     const char *long_name; /* one more file in the root */
@@ -75,6 +77,7 @@ static inline object *object_new(host *h)
             o->used = true;
             o->slot = 0;
             o->exec = 0;
+            o->secret = false;
             o->size = 0;
             o->inode = ++h->inodes;
             aq_fill(o->data, 0, sizeof o->data);
@@ -199,6 +202,10 @@ static inline void do_read(host *h, aq_item *item)
     item->done = 0;
     if (o == NULL) {
         item->status = AQ_NOT_FOUND;
+        return;
+    }
+    if (o->secret) {
+        item->status = AQ_ACCESS;
         return;
     }
     item->stamp = stamp_of(o);
@@ -391,7 +398,7 @@ static inline void host_open(host *h, const aq_config *config, bool keeps_disk)
     }
     h->now_ns = SECOND;
     h->up = h->down = h->ended = h->hung_up = false;
-    h->problems = h->changes = 0;
+    h->problems = h->changes = h->warnings = 0;
     h->e = aq_open(config, h->memory, sizeof h->memory);
     CHECK(h->e != NULL);
     aq_tick(h->e, h->now_ns, 0);
@@ -415,12 +422,15 @@ static inline void notes_take(host *h)
             break;
         case AQ_NOTE_PROBLEM:
             h->problems++;
+            h->problem_status = note.status;
             aq_copy(h->problem, note.path, sizeof note.path);
             break;
         case AQ_NOTE_CHANGE:
             h->changes++;
             break;
         case AQ_NOTE_WARNING:
+            h->warnings++;
+            break;
         case AQ_NOTE_BEGIN:
             break;
         }
