@@ -64,6 +64,7 @@ TEST(a_file_that_changes_all_the_while_ends_no_link)
                 if (i % every == 0 && i < 60) {
                     log->size += i % 2 != 0 ? 37 : (uint32_t)-11;
                     log->mtime_ns++;
+                    log->restless = every % 3;
                 }
                 host_wait(&client, SECOND / 50);
                 host_wait(&server, SECOND / 50);
