@@ -134,7 +134,8 @@ static void listing_finish(listing *l)
             } else {
                 aq_dir *d = &scan->tree.dirs.at[l->dir];
                 d->hidden = true;
-                d->broken |= !aq_name_is_valid(entry->name, entry->name_size);
+                d->broken |= entry->stamp.type != AQ_TYPE_OTHER &&
+                             !aq_name_is_valid(entry->name, entry->name_size);
             }
         }
     }
