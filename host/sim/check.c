@@ -22,8 +22,17 @@ static bool differ(sim_check *check, const char *format, ...)
     return false;
 }
 
+/* The one that users here make. */
+static bool is_bad(const char *name)
+{
+    return strchr(name, '\xff') != NULL;
+}
+
 bool sim_check_excludes(const sim_check *check, const char *name)
 {
+    if (is_bad(name)) {
+        return true;
+    }
     if (check->excluded == NULL) {
         return false;
     }
@@ -135,6 +144,34 @@ static bool is_backup(const sim_check *check, const char *path, const char *name
     return *path == '\0' && check->backup != NULL && strcmp(name, check->backup) == 0;
 }
 
+/* Our own name at the root is no content. */
+static bool is_reserved(const char *path, const char *name)
+{
+    return *path == '\0' && strcasecmp(name, ".acequia") == 0;
+}
+
+static bool finds_bad(const sim_check *check, const char *path, const sim_object *directory)
+{
+    char room[4200];
+    for (size_t i = 0; i < directory->entry_count; i++) {
+        const sim_entry *entry = &directory->entries[i];
+        if (is_bad(entry->name) && entry->object->type != AQ_TYPE_OTHER) {
+            return true;
+        }
+        if (!sim_check_excludes(check, entry->name) && !is_reserved(path, entry->name) &&
+            finds_bad(check, path_join(room, sizeof room, path, entry->name),
+                      entry->object)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sim_check_finds_bad(const sim_check *check, const sim_disk *disk)
+{
+    return finds_bad(check, "", disk->root);
+}
+
 static bool directory_synced(sim_check *check, const char *path, const sim_object *from,
                              const sim_object *to)
 {
@@ -145,7 +182,7 @@ static bool directory_synced(sim_check *check, const char *path, const sim_objec
     }
     for (size_t i = 0; i < from->entry_count; i++) {
         const sim_entry *entry = &from->entries[i];
-        if (sim_check_excludes(check, entry->name) ||
+        if (sim_check_excludes(check, entry->name) || is_reserved(path, entry->name) ||
             entry->object->type == AQ_TYPE_OTHER) {
             continue;
         }
@@ -158,7 +195,7 @@ static bool directory_synced(sim_check *check, const char *path, const sim_objec
         const sim_entry *entry = &to->entries[i];
         if (sim_object_entry(from, entry->name) != NULL ||
             is_backup(check, path, entry->name) || sim_check_excludes(check, entry->name) ||
-            entry->object->type == AQ_TYPE_OTHER) {
+            is_reserved(path, entry->name) || entry->object->type == AQ_TYPE_OTHER) {
             continue;
         }
         if (entry->object->type == AQ_TYPE_DIRECTORY && holds_rest(check, entry->object)) {

@@ -21,6 +21,9 @@ bool sim_check_synced(sim_check *check, const sim_disk *from, const sim_disk *to
 /* Does everything visible hold bytes that a user wrote? */
 bool sim_check_known(sim_check *check, const sim_disk *disk);
 
+/* Is there a name that cannot travel (not UTF-8), where the sync looks? */
+bool sim_check_finds_bad(const sim_check *check, const sim_disk *disk);
+
 bool sim_check_excludes(const sim_check *check, const char *name);
 bool sim_check_excludes_path(const sim_check *check, const char *path);
 

@@ -207,6 +207,10 @@ static void trees_check(sim_job *job, bool partial)
     char text[600];
     sim_check check = check_make(job, text, sizeof text);
     check.times = !partial;
+    /* Where the source cannot be read whole nothing is deleted. */
+    bool bad = sim_check_finds_bad(&check, &job->source->disk);
+    check.delete_extra &= !bad;
+    bad |= sim_check_finds_bad(&check, &job->destination->disk);
     if (job->refused > 0) {
         job->stage = SIM_STAGE_VERIFY; /* it cannot become equal */
         return;
@@ -215,11 +219,11 @@ static void trees_check(sim_job *job, bool partial)
         !sim_check_known(&check, &job->destination->disk) ||
         !sim_check_kept(&check, &job->keeps, &job->destination->disk)) {
         sim_world_fail(job->world, "after a complete sync: %s", text);
-    } else if (partial != (check.blocked > 0)) {
+    } else if (partial != (check.blocked > 0 || bad)) {
         sim_world_fail(job->world, "%llu places are blocked, but the sync ended %s",
                        (unsigned long long)check.blocked, partial ? "PARTIAL" : "OK");
     }
-    job->blocked = check.blocked;
+    job->blocked = check.blocked + bad;
     if (check.blocked == 0) {
         cost_check(job, sim_content_size(job->source->disk.root));
     }

@@ -5,6 +5,8 @@
  * A user's change is durable and complete at once, and the ledger notes it. */
 #include "user.h"
 
+#include <strings.h>
+
 #define SIM_YEAR_NS 31536000000000000
 
 typedef struct place {
@@ -66,11 +68,12 @@ static sim_object *directory_pick(sim_user *user, const places *all)
 static const char *name_draw(sim_user *user)
 {
     static const char *const odd[] = {
-        "a b",    " ",         "-rf",         "new\nline",     ".hidden",     "ünïcödé",
-        "日本語", "tab\tname", "CON",         "a:b",           "trailing.",   "x.skip",
-        "*",      "[a]",       "back\\slash", "..data",        "...",         "A",
-        "a",      "%41",       "'\"$(x)",     "e\xcc\x81.md",  "\xc3\xa9.md", "y.skip",
-        "?",      "~",         "#",           "a.displaced-1",
+        "a b",      " ",         "-rf",         "new\nline",     ".hidden",     "ünïcödé",
+        "日本語",   "tab\tname", "CON",         "a:b",           "trailing.",   "x.skip",
+        "*",        "[a]",       "back\\slash", "..data",        "...",         "A",
+        "a",        "%41",       "'\"$(x)",     "e\xcc\x81.md",  "\xc3\xa9.md", "y.skip",
+        "?",        "~",         "#",           "a.displaced-1", "bad\xff",     ".acequia",
+        ".Acequia",
     };
     sim_chance *chance = &user->chance;
     if (sim_chance_hit(chance, 150)) {
@@ -163,6 +166,10 @@ static void edit_create(sim_user *user, const places *all)
 {
     sim_object *directory = directory_pick(user, all);
     const char *name = name_draw(user);
+    if (!user->is_source && directory == user->disk->root &&
+        strcasecmp(name, ".acequia") == 0) {
+        return; /* where the slots are */
+    }
     sim_object *there = sim_object_entry(directory, name);
     if (there != NULL && there->type == AQ_TYPE_DIRECTORY &&
         sim_chance_hit(&user->chance, 700)) {
@@ -206,6 +213,9 @@ static void edit_rename(sim_user *user, const places *all)
         return;
     }
     const char *name = sim_chance_hit(&user->chance, 500) ? at->name : name_draw(user);
+    if (!user->is_source && strcasecmp(name, ".acequia") == 0) {
+        return;
+    }
     sim_object *there = sim_object_entry(to, name);
     if (there != NULL &&
         (there->type == AQ_TYPE_DIRECTORY || is_below(at->object, there))) {
