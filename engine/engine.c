@@ -11,7 +11,7 @@
 #include "engine/data/blake3.h"
 #include "engine/swarm/session.h"
 
-enum { OP_MAX = 16, NOTES_KEPT = 64 };
+enum { OP_MAX = 16 };
 
 #define BUFFER_MAX (UINT64_C(48) << 20)
 #define TIMEOUT_NS UINT64_C(60000000000)
@@ -132,16 +132,7 @@ void aq_done(aq_engine *e, aq_op *op)
 
 bool aq_poll_note(aq_engine *e, aq_note *note)
 {
-    aq_core *core = &e->core;
-    if (core->notes_taken == core->notes.count) {
-        core->notes_taken = core->notes.count = 0;
-        if (core->notes.room > NOTES_KEPT) {
-            AQ_VECTOR_RESET(&core->heap, core->notes);
-        }
-        return false;
-    }
-    *note = core->notes.at[core->notes_taken++];
-    return true;
+    return aq_core_note_take(&e->core, note);
 }
 
 /* ---- links ---- */

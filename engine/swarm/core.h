@@ -31,8 +31,11 @@ typedef struct aq_core {
     struct aq_link *links;
     struct aq_session *sessions; /* live ones, through next_live */
     uint32_t sync_count;
-    AQ_VECTOR(aq_note) notes;
-    uint32_t notes_taken;
+    aq_note note; /* the latest, as its maker fills it */
+    bool note_waits;
+    AQ_VECTOR(uint8_t) notes; /* those before it, packed */
+    uint32_t notes_taken;     /* bytes of them */
+    bool notes_lost;          /* not all that was to be said found room */
     /* Transfer buffers in use, as heap footprints; each role has config.buffer_max. */
     uint64_t sink_used, source_used;
 } aq_core;
@@ -41,8 +44,14 @@ typedef struct aq_core {
 void aq_core_random(aq_core *core, uint8_t out[32]);
 /* The engine wants to be ticked at that time at the latest. */
 void aq_core_wake_at(aq_core *core, uint64_t time_ns);
-/* Room for a note, zeroed; NULL when people listen too slowly (an END is never lost). */
+extern const char aq_core_notes_lost_text[];
+
+/* Room for a note, zeroed, until the next one is made; NULL when people listen too slowly
+ * (an END is never lost). */
 aq_note *aq_core_note(aq_core *core, aq_note_kind kind, uint32_t link);
+/* The oldest note; false: there is none. Before an END that follows lost notes it says so.
+ */
+bool aq_core_note_take(aq_core *core, aq_note *note);
 /* Copies text, cut to fit. */
 void aq_text_set(char *to, size_t room, const char *text, size_t size);
 

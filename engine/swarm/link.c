@@ -19,7 +19,7 @@ enum {
     OUT_LOW = 96 << 10, /* bulk frames are added below this */
     OUT_ROOM = OUT_LOW + 4 * FRAME_ROOM,
     CONTROL_MAX = 8 << 20,
-    CONTROL_LONG = 1 << 20
+    CONTROL_LONG = 4 << 20
 };
 
 #define SECOND_NS UINT64_C(1000000000)

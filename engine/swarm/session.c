@@ -136,6 +136,9 @@ void aq_session_end(aq_session *s, aq_status status)
     if (s->ended) {
         return;
     }
+    if (s->notes_lost) {
+        aq_session_warn(s, aq_core_notes_lost_text);
+    }
     if (s->link != NULL && s->link->state == AQ_LINK_UP && s->channel != 0) {
         aq_writer w = aq_session_frame(s);
         aq_writer_varint(&w, status);
@@ -175,8 +178,11 @@ static void text_write(aq_writer *w, const char *text)
 static void note_send(aq_session *s, aq_note_kind kind, aq_status status, aq_change change,
                       aq_type type, const char *path, const char *text, uint64_t size)
 {
-    if (s->link == NULL || s->link->state != AQ_LINK_UP || s->ended ||
-        aq_link_is_congested(s->link)) {
+    if (s->link == NULL || s->link->state != AQ_LINK_UP || s->ended) {
+        return;
+    }
+    if (kind != AQ_NOTE_WARNING && aq_link_is_congested(s->link)) {
+        s->notes_lost = true;
         return;
     }
     aq_writer w = aq_session_frame(s);

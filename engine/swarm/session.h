@@ -38,6 +38,7 @@ struct aq_session {
     bool started;
     bool ended; /* END was sent or received, or it failed */
     bool stopping, paused;
+    bool notes_lost; /* not all changes and problems could be told to the client */
     aq_status status;
     aq_sync_options options; /* strings are ours */
     char *folder;
