@@ -434,7 +434,9 @@ static void slots_listed(void *owner, aq_op *op)
             AQ_VECTOR_PUSH(heap, useless, slot);
         }
     }
-    sink->staged_any |= item->status == AQ_OK && item->done != 0;
+    /* What could not be listed may be there. */
+    sink->staged_any |=
+        item->done != 0 || (item->status != AQ_OK && item->status != AQ_NOT_FOUND);
     bool only_look = sink->s.options.dry_run || sink->s.options.verify_only;
     if (useless.count != 0 && !sink->s.ended && !only_look) {
         aq_op *discard = aq_sink_op(sink, AQ_OP_DISCARD, useless.count, discarded, sink);
