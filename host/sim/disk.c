@@ -384,7 +384,7 @@ static void bytes_tear(sim_object *object, sim_chance *chance)
             object->data[i] = i < object->synced_size ? object->synced[i] : 0;
         }
     }
-    object->dirty = false;
+    object->dirty = object->poisoned = false;
     object->synced = NULL;
 }
 
