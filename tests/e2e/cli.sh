@@ -391,6 +391,17 @@ code 'very many paths' 0 sync --json --files-from=list . chosen
 ok 'the one that is there' cmp -s slow/7 chosen/slow/7
 ok 'and no other' [ "$(find chosen -type f | wc -l)" = 1 ]
 
+# ---- much to say
+
+mkdir crowd crowded
+(cd crowd && seq 20000 | xargs touch)
+code 'a dry run of very many files' 0 sync -n crowd/ crowded
+ok 'tells all' [ "$(grep -c '^>f+++++++++ [0-9]*$' out)" = 20000 ]
+serve crowds crowded
+code 'the same over a link' 0 sync -n crowd/ "$url"
+ok 'tells all' [ "$(grep -c '^<f+++++++++ [0-9]*$' out)" = 20000 ]
+stop_servers
+
 # ---- a terminal
 
 if command -v script >/dev/null; then
