@@ -93,7 +93,8 @@ server_listens() {
 }
 
 server_run() { # server_run COMMAND…: in A, under the meter
-    "$build/bench-meter" -n "$host_a" -o "$work/server.cost" "$@" >"$work/server.out" \
+    : >"$work/server.out" # here, not when the background gets to it: the last one's URL is in it
+    "$build/bench-meter" -n "$host_a" -o "$work/server.cost" "$@" >>"$work/server.out" \
         2>"$work/server.err" &
     server=$!
 }
