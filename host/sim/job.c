@@ -266,6 +266,10 @@ static void stage_end(sim_job *job, aq_status status, const aq_stats *stats)
         break;
     case SIM_STAGE_VERIFY:
         unchanged_check(job, "a check");
+        if (job->blocked == 0 && job->refused == 0 && (partial || job->changes > 0)) {
+            sim_world_fail(job->world, "a check of equal trees finds %llu differences",
+                           (unsigned long long)job->changes);
+        }
         break;
     case SIM_STAGE_OVER:
         break;
@@ -275,10 +279,9 @@ static void stage_end(sim_job *job, aq_status status, const aq_stats *stats)
 }
 
 /* Only where the oracle allows it (trees_check) may a sync end PARTIAL. */
-static bool is_good(const sim_job *job, aq_status status)
+static bool is_good(aq_status status)
 {
-    return status == AQ_OK || status == AQ_PARTIAL ||
-           (job->stage == SIM_STAGE_VERIFY && status == AQ_CHANGED);
+    return status == AQ_OK || status == AQ_PARTIAL;
 }
 
 /* Nobody but the sync changes anything, and it was to do all: OK means equal, troubles or
@@ -306,7 +309,7 @@ static void attempt_end(sim_job *job, aq_status status)
         sim_job_plan(job, world->healed ? 10ULL * SIM_S : pause);
         return;
     }
-    if (is_good(job, status)) {
+    if (is_good(status)) {
         stage_end(job, status, &stats);
     } else if (job->stage_attempts > ATTEMPTS_MAX) {
         sim_world_fail(world, "when all is well a sync still ends %s",

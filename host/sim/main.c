@@ -9,7 +9,9 @@
 #include "world.h"
 
 #include <errno.h>
+#ifndef __wasi__
 #include <signal.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -41,10 +43,11 @@ static const char *const trouble_texts[] = {
 #undef X
 };
 
-/* For the handler, which can ask nobody. */
+/* For the handler, which can ask nobody. As WASM a trap ends the instance, and says so. */
 static uint64_t seed_now;
 static const char *repeat_now = "";
 
+#ifndef __wasi__
 /* An assertion of the engine is a trap: say whose. */
 static void on_trap(int number)
 {
@@ -54,6 +57,16 @@ static void on_trap(int number)
     (void)fflush(stdout);
     (void)signal(number, SIG_DFL);
     (void)raise(number);
+}
+#endif
+
+static void traps_name_seeds(void)
+{
+#ifndef __wasi__
+    (void)signal(SIGILL, on_trap);
+    (void)signal(SIGTRAP, on_trap);
+    (void)signal(SIGSEGV, on_trap);
+#endif
 }
 
 static void usage(void)
@@ -258,9 +271,7 @@ int main(int count, char **args)
                  .options = {.steps_max = 3000000, .memory_size = SIM_MEMORY}};
     command_read(&c, args + 1);
     repeat_now = c.repeat;
-    (void)signal(SIGILL, on_trap);
-    (void)signal(SIGTRAP, on_trap);
-    (void)signal(SIGSEGV, on_trap);
+    traps_name_seeds();
     sim_arena arena = {0};
     void *memory = mmap(NULL, (size_t)SIM_NODES_MAX * SIM_MEMORY, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
