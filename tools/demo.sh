@@ -9,7 +9,7 @@ set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
 program=$(realpath "${ACEQUIA:-${BUILD:-build}/acequia}") || exit 1
-size_mb=${SIZE:-1024}
+size_mb=${SIZE:-768}
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/acequia-demo.XXXXXX") || exit 1
 server=
@@ -69,7 +69,7 @@ member() { # member NAME: a number of the last line of JSON in $work/out
 }
 
 row() { # row NAME FILES WIRE RSYNC SECONDS VERDICT
-    printf '%-38s %7s %11s %11s %7s  %s\n' "$@"
+    printf '%-38s %7s %11s %11s %7s  %s\n' "$@" | sed 's/ *$//'
 }
 
 # Everything that a sync promises: names, types, contents, times, the right to execute.
@@ -110,6 +110,8 @@ mkfifo pipe
 server=$!
 read -r line <pipe || fail 'the server does not start'
 url=$(echo "$line" | sed -n 's/.*"url":"\([^"]*\)".*/\1/p')
+port=${url#*://*:}
+port=${port%%/*}
 
 echo "$(count "$(find tree -type f | wc -l)") files of /usr, $(bytes "$total");" \
     "the largest is a tar of $(bytes "$big")"
@@ -125,11 +127,15 @@ while read -r line; do
     received=$(member bytes_received)
     [ "$received" -gt $((total / 100 * 45)) ] && break
 done <pipe
-kill -KILL "$client" 2>/dev/null || fail 'it was done before it could be killed; try a larger SIZE'
+# It is frozen first, so that its connection's own count can be read where ss is installed; what
+# the client said is a little old.
+kill -STOP "$client" 2>/dev/null || fail 'it was done before it could be killed; try a larger SIZE'
+first=$(ss -tin "sport = :$port" 2>/dev/null | grep -o 'bytes_acked:[0-9]*' | cut -d: -f2)
+kill -KILL "$client"
 wait "$client" 2>/dev/null
 client=
-first=$((received + $(member bytes_sent)))
-row "first sync, SIGKILL after $(bytes "$received")" "$(count "$(member files_done)")" \
+[ "${first:-0}" -ge "$received" ] || first=$received
+row "first sync, SIGKILL after $(bytes "$first")" "$(count "$(member files_done)")" \
     "$(bytes "$first")" '' '' ''
 [ -z "$(find copy -name usr.tar)" ] || fail 'half a file is visible'
 
@@ -137,8 +143,9 @@ row "first sync, SIGKILL after $(bytes "$received")" "$(count "$(member files_do
 if command -v rsync >/dev/null; then
     rsync -a --no-whole-file tree/ theirs/ 2>/dev/null &
     client=$!
-    while [ "$(du -sk theirs 2>/dev/null | cut -f1)0" -lt $((total / 1024 * 45 / 10)) ] &&
-        kill -0 "$client" 2>/dev/null; do
+    while kill -0 "$client" 2>/dev/null; do
+        there=$(du -sk theirs 2>/dev/null | cut -f1)
+        [ "${there:-0}" -gt $((total / 1024 * 45 / 100)) ] && break
         sleep 0.02
     done
     kill -KILL "$client" 2>/dev/null
@@ -147,11 +154,8 @@ if command -v rsync >/dev/null; then
 fi
 
 step 'the same command again: it goes on'
-twice=$((received + $(member bytes_received) - total))
-[ "$twice" -lt 0 ] && twice=0
-[ "$twice" -le $((67108864 + total / 100)) ] || fail "$(bytes "$twice") were sent twice"
-echo "  (sent twice, with all overhead: $(bytes "$twice") of $(bytes "$total"))"
-
+[ $((first + wire - total)) -le $((67108864 + total / 100)) ] || fail 'too much was sent twice'
+echo "  (together $(count $(((first + wire) / 1000))) kB on the wire for $(count $((total / 1000))) kB of files)"
 step 'nothing has changed'
 
 printf '\377' | dd of=tree/usr.tar bs=1 seek=$((big / 2)) conv=notrunc 2>/dev/null
