@@ -71,6 +71,7 @@ static inline object *slot_find(host *h, uint64_t slot)
     return NULL;
 }
 
+/* NULL: the disk is full. */
 static inline object *object_new(host *h)
 {
     for (object *o = h->objects; o != h->objects + OBJECTS_MAX; o++) {
@@ -86,8 +87,7 @@ static inline object *object_new(host *h)
             return o;
         }
     }
-    CHECK(false);
-    return h->objects;
+    return NULL;
 }
 
 static inline void path_set(object *o, const char *path)
@@ -100,6 +100,8 @@ static inline void path_set(object *o, const char *path)
 static inline object *object_add(host *h, uint8_t type, const char *path, int64_t mtime_ns)
 {
     object *o = object_new(h);
+    CHECK(o != NULL);
+    o = o != NULL ? o : h->objects;
     o->type = type;
     o->mtime_ns = mtime_ns;
     path_set(o, path);
@@ -215,7 +217,7 @@ static inline void do_read(host *h, aq_item *item)
         item->status = AQ_CHANGED;
         return;
     }
-    h->strange_path |= item->offset > o->size;
+    h->strange_path |= o->slot == 0 && item->offset > o->size;
     if (item->offset < o->size) {
         uint64_t left = o->size - item->offset;
         item->done = item->size < left ? item->size : left;
@@ -228,6 +230,10 @@ static inline void do_write(host *h, aq_item *item, bool whole)
     object *o = slot_find(h, item->slot);
     if (o == NULL || whole) {
         o = o != NULL ? o : object_new(h);
+        if (o == NULL) {
+            item->status = AQ_NO_SPACE;
+            return;
+        }
         o->slot = item->slot;
         o->type = whole ? item->type : AQ_TYPE_FILE;
         o->size = 0;
@@ -348,8 +354,10 @@ static inline void do_item(host *h, const aq_op *op, aq_item *item)
         }
         break;
     case AQ_OP_MKDIR:
-        if (object_find(h, item->path) == NULL) {
-            (void)object_add(h, AQ_TYPE_DIRECTORY, item->path, 0);
+        o = object_find(h, item->path) == NULL ? object_new(h) : NULL;
+        if (o != NULL) {
+            o->type = AQ_TYPE_DIRECTORY;
+            path_set(o, item->path);
         }
         break;
     case AQ_OP_META:
