@@ -215,9 +215,12 @@ static void trees_check(sim_job *job, bool partial)
         job->stage = SIM_STAGE_VERIFY; /* it cannot become equal */
         return;
     }
-    if (!sim_check_synced(&check, &job->source->disk, &job->destination->disk) ||
-        !sim_check_known(&check, &job->destination->disk) ||
-        !sim_check_kept(&check, &job->keeps, &job->destination->disk)) {
+    bool good = sim_check_synced(&check, &job->source->disk, &job->destination->disk) &&
+                sim_check_known(&check, &job->destination->disk);
+    /* An earlier attempt may have seen the source without such names. */
+    check.delete_extra = job->options.delete_extra;
+    good = good && sim_check_kept(&check, &job->keeps, &job->destination->disk);
+    if (!good) {
         sim_world_fail(job->world, "after a complete sync: %s", text);
     } else if (partial != (check.blocked > 0 || bad)) {
         sim_world_fail(job->world, "%llu places are blocked, but the sync ended %s",

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct command {
     sim_options options;
@@ -43,18 +44,28 @@ static const char *const trouble_texts[] = {
 #undef X
 };
 
-/* For the handler, which can ask nobody. As WASM a trap ends the instance, and says so. */
-static uint64_t seed_now;
-static const char *repeat_now = "";
+/* What the handler says, which can ask nobody. As WASM a trap ends the instance, and says
+ * so. */
+static char trap_text[600];
+static size_t trap_size;
+
+static void trap_text_set(const command *c)
+{
+    unsigned long long seed = c->options.seed;
+    int size = snprintf(trap_text, sizeof trap_text,
+                        "seed %llu FAILED: the program trapped\n"
+                        "    repeat: acequia-sim --seed %llu --trace%s\n"
+                        "0 passed, 1 failed\n",
+                        seed, seed, c->repeat);
+    trap_size = size > 0 ? (size_t)size : 0;
+}
 
 #ifndef __wasi__
 /* An assertion of the engine is a trap: say whose. */
 static void on_trap(int number)
 {
-    printf("seed %llu FAILED: signal %d\n    repeat: acequia-sim --seed %llu --trace%s\n"
-           "0 passed, 1 failed\n",
-           (unsigned long long)seed_now, number, (unsigned long long)seed_now, repeat_now);
-    (void)fflush(stdout);
+    ssize_t written = write(STDOUT_FILENO, trap_text, trap_size);
+    (void)written;
     (void)signal(number, SIG_DFL);
     (void)raise(number);
 }
@@ -153,7 +164,9 @@ static void command_read(command *c, char **args)
         } else if (strcmp(option, "--sweep") == 0) {
             c->sweep = c->options.only_calm = true;
         } else if (strcmp(option, "--memory") == 0) {
+            repeat_add(c, option);
             c->options.memory_size = number_read(*++args, &end) << 10;
+            repeat_add(c, *args);
         } else if (strcmp(option, "--crash-at") == 0) {
             c->options.crash_at = number_read(*++args, &end);
             c->options.only_calm = true;
@@ -218,7 +231,7 @@ static void seed_report(const command *c, const sim_result *r)
 static sim_result seed_run(command *c, totals *all, sim_arena *arena, void *memory)
 {
     sim_result result;
-    seed_now = c->options.seed;
+    trap_text_set(c);
     sim_world_run(&c->options, arena, memory, &result);
     if (!result.failed && c->options.seed < c->first + c->twice && !c->options.print) {
         sim_result again;
@@ -270,7 +283,6 @@ int main(int count, char **args)
                  .twice = 3,
                  .options = {.steps_max = 3000000, .memory_size = SIM_MEMORY}};
     command_read(&c, args + 1);
-    repeat_now = c.repeat;
     traps_name_seeds();
     sim_arena arena = {0};
     void *memory = mmap(NULL, (size_t)SIM_NODES_MAX * SIM_MEMORY, PROT_READ | PROT_WRITE,
