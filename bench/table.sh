@@ -125,7 +125,7 @@ limits | awk -F '\t' '
             known && other == "rsync-ssh" ? " (ssh)" : "",
             ratio,
             limit(kind, measure, must), limit(kind, measure, aim),
-            verdict(kind, n, theirs, must, aim)
+            bad[row, own] != "" ? "**failed**" : verdict(kind, n, theirs, must, aim)
     }
     END {
         print ""
