@@ -114,7 +114,7 @@ for group in $groups; do
         ;;
     valgrind)
         make_or_fail valgrind unit-build && make_or_fail valgrind sim-build &&
-            run valgrind 300 tools/valgrind.sh "$build"
+            run valgrind 600 tools/valgrind.sh "$build"
         ;;
     *)
         echo "run-tests.sh: no group is called '$group'" >&2
