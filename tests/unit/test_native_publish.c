@@ -281,14 +281,16 @@ TEST(remove_takes_only_what_was_expected)
 /* ---- paths that lead out ---------------------------------------------------------------
  */
 
+/* Everything "outside" is the test's own: one that fails must do no harm to the machine. */
 TEST(no_op_follows_a_link_or_leaves_the_root)
 {
     static const aq_op_kind kinds[] = {AQ_OP_LIST,   AQ_OP_STAT,   AQ_OP_READ,
                                        AQ_OP_MKDIR,  AQ_OP_REMOVE, AQ_OP_META,
                                        AQ_OP_RENAME, AQ_OP_COPY,   AQ_OP_PUBLISH};
     static const char *const paths[] = {
-        "out/x", "in/../../outside/x", "../outside/x", "/etc/passwd", "in//x",     "in/./x",
-        "..",    ".acequia/stage/x",   ".acequia",     "abs/passwd",  "chain/x/y",
+        "out/x", "in/../../outside/x", "../outside/x", "in//x", "in/./x",
+        "..",    ".acequia/stage/x",   ".acequia",     "abs/x", "chain/x/y",
+        NULL, /* the absolute path of the file outside */
     };
     EACH_WAY(way)
     {
@@ -300,14 +302,15 @@ TEST(no_op_follows_a_link_or_leaves_the_root)
         CHECK_EQ(mkdir(outside, 0755), 0);
         CHECK_EQ(mkdir(in(&b, "in"), 0755), 0);
         CHECK_EQ(symlink("../outside", in(&b, "out")), 0);
-        CHECK_EQ(symlink("/etc", in(&b, "abs")), 0);
+        CHECK_EQ(symlink(outside, in(&b, "abs")), 0);
         CHECK_EQ(symlink("out", in(&b, "chain")), 0);
         strcat(outside, "/x");
         user_write(outside, "secret");
         for (unsigned k = 0; k < sizeof kinds / sizeof *kinds; k++) {
             for (unsigned p = 0; p < sizeof paths / sizeof *paths; p++) {
                 CHECK_EQ(stage_text(&b, 9, "evil"), AQ_OK);
-                aq_item item = {.path = paths[p],
+                const char *path = paths[p] ? paths[p] : outside;
+                aq_item item = {.path = path,
                                 .target = "in/y",
                                 .slot = 9,
                                 .data = data,
@@ -318,22 +321,23 @@ TEST(no_op_follows_a_link_or_leaves_the_root)
                                status == AQ_NOT_FOUND;
                 bool nothing = kinds[k] == AQ_OP_STAT && item.stamp.type == AQ_TYPE_NONE;
                 if (!refused && !nothing) {
-                    TEST_PRINT("kind %d of %s:\n", (int)kinds[k], paths[p]);
+                    TEST_PRINT("kind %d of %s:\n", (int)kinds[k], path);
                     CHECK_EQ(status, AQ_NAME);
                 }
                 CHECK_STR(user_read(outside), "secret");
             }
         }
         for (unsigned p = 0; p < sizeof paths / sizeof *paths; p++) {
+            const char *path = paths[p] ? paths[p] : outside;
             user_write(in(&b, "f"), "mine");
-            aq_item move = {.path = "f", .target = paths[p]};
+            aq_item move = {.path = "f", .target = path};
             aq_status status = run(&b, AQ_OP_RENAME, &move);
             CHECK(status == AQ_NAME || status == AQ_NOT_DIRECTORY);
             move.expect = stamp_at(&b, "f");
             status = run(&b, AQ_OP_REMOVE, &move); /* with a backup's place for a trap */
             CHECK(status == AQ_NAME || status == AQ_NOT_DIRECTORY);
             CHECK_STR(user_read(in(&b, "f")), "mine");
-            CHECK_EQ(publish_text(&b, "f", "new", &move.expect, paths[p], NULL), status);
+            CHECK_EQ(publish_text(&b, "f", "new", &move.expect, path, NULL), status);
             CHECK_STR(user_read(in(&b, "f")), "mine");
             CHECK_STR(user_read(outside), "secret");
         }
