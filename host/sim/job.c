@@ -336,6 +336,9 @@ void sim_job_watch(sim_job *job)
     aq_stats now;
     const aq_stats *seen = &job->seen;
     aq_sync_stats(job->client->engine, job->sync, &now);
+    if (now.files_total == 0 && now.files_changed == 0) {
+        return; /* nothing is known yet, or another start has let it go already */
+    }
     if (now.files_total < seen->files_total || now.bytes_total < seen->bytes_total) {
         sim_world_fail(job->world, "the totals shrank from %llu to %llu bytes",
                        (unsigned long long)seen->bytes_total,
